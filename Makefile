@@ -1,0 +1,41 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+UV := $(BIN)/uv
+INSTALLED := .venv/.installed
+DATA_TESTS ?=
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pins.txt pyproject.toml serving/dafsn_client/pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+	$(UV) pip install --quiet --python $(BIN)/python -r pins.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps -e . -e serving/dafsn_client
+	touch $@
+
+install: $(INSTALLED) ## Set up .venv with the pinned versions
+
+demo: $(INSTALLED) ## The whole way on generated scenes: data, training, evaluation, export, server, answers
+	$(BIN)/dafsn demo
+
+test: $(INSTALLED) ## The default tests (under 8 minutes on 2 cores)
+	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
+
+test-all: $(INSTALLED) ## Every test, the slow ones too
+	$(BIN)/pytest -n 2 --dist loadfile
+
+lint: $(INSTALLED) ## ruff, pyright, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+results: $(INSTALLED) ## Build benchmarks/RESULTS.md from benchmarks/runs/*.json
+	$(BIN)/python benchmarks/results.py
+
+pins: ## Renew pins.txt from pyproject.toml
+	$(UV) pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --group dev pyproject.toml serving/dafsn_client/pyproject.toml --no-emit-package dafsn-client -o pins.txt --upgrade
+
+.PHONY: help install demo test test-all lint results pins

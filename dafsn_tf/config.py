@@ -1,0 +1,290 @@
+"""Configuration: frozen dataclasses, read from and written to TOML.
+
+A configuration is one file (`load_config("shapes")` for a preset, or a path), then `--set section.field=value`.
+The resolved configuration is stored with every run and every exported version.
+"""
+
+import dataclasses
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from dafsn_tf.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Words: tokeniser, vocabulary and `TextEncoder`."""
+
+    max_words: int = 32  # T, words kept of a text; the rest is cut
+    max_vocabulary: int = 20_000  # most frequent words of the training split
+    min_count: int = 1  # occurrences in the training split that put a word into the vocabulary
+    oov_buckets: int = 16  # ids shared, by hash, among the words outside the vocabulary
+    embedding_dim: int = 300  # width of word embeddings; AttnGAN
+    dropout: float = 0.5  # on embeddings, [0, 1); AttnGAN
+    word_dropout: float = 0.0  # share of words replaced by an out-of-vocabulary id in training, [0, 1)
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """Pictures: backbone and `ImageEncoder`."""
+
+    backbone: Literal["inception_v3", "small_cnn"] = "inception_v3"  # frozen, for photographs | trained, for drawings
+    weights: str = "imagenet"  # "imagenet", "none" or a .h5 file; DAFSN_INCEPTION_WEIGHTS stands in for "imagenet"
+    image_size: int = 299  # pixels, height and width
+    region_layer: Literal["mixed7", "mixed8", "mixed10"] = "mixed7"  # Inception-v3's map for regions
+    global_layer: Literal["mixed8", "mixed10"] = "mixed10"  # Inception-v3's map for the whole image
+    region_grid: int = 0  # regions pooled to this many cells a side; 0 keeps the layer's own map
+    dropout: float = 0.0  # on backbone features, [0, 1)
+    augmentation: Literal["none", "flip"] = "none"  # flip: training images are seen mirrored half of the time
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The aligned space and its words-to-regions attention (DESIGN section 2)."""
+
+    dim: int = 256  # D, width of the aligned space; even
+    gamma1: float = 5.0  # sharpness of attention over regions; Eq 8-9, AttnGAN's code uses 4
+    gamma2: float = 5.0  # sharpness of pooling over words; Eq 10
+    word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "log_mean_exp"  # word relevances to one score
+
+
+Positives = Literal["pairs", "mask_same_class", "same_class"]
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + label_weight L_label + adversarial_weight L_adv."""
+
+    gamma3: float = 10.0  # sharpness of matching in a batch; Eq 11
+    word_weight: float = 1.0
+    sentence_weight: float = 1.0
+    label_weight: float = 1.0  # without effect where a set has no labels
+    adversarial_weight: float = 0.1  # 0 switches the adversary off
+    word_positives: Positives = "pairs"  # what counts as a match beside the pair itself
+    sentence_positives: Positives = "same_class"
+    adversarial_kind: Literal["flipped_labels", "uniform_targets", "gradient_reversal"] = "flipped_labels"
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """`ModalityDiscriminator` and how often it plays."""
+
+    hidden_dim: int = 256  # width of both hidden layers
+    dropout: float = 0.2
+    steps: int = 1  # k, discriminator steps for each step of the encoders
+    learning_rate: float = 1e-3
+    beta_1: float = 0.5  # Adam's first moment
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Batches, optimizer, schedule and selection."""
+
+    epochs: int = 30
+    batch_size: int = 64  # B, images of a batch; each with one random caption
+    learning_rate: float = 1e-3  # peak, Adam
+    beta_1: float = 0.9  # Adam's first moment
+    weight_decay: float = 0.0  # decoupled (AdamW)
+    schedule: Literal["constant", "cosine", "exponential"] = "cosine"
+    warmup_steps: int = 100  # steps of linear warm-up
+    decay_rate: float = 0.98  # per epoch, for schedule "exponential"
+    clip_norm: float = 5.0  # global norm of the gradients; 0 does not clip
+    patience: int = 0  # epochs without a better validation score before training stops; 0 never stops early
+    mixed_precision: Literal["float32", "mixed_bfloat16"] = "float32"
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What validation chooses by."""
+
+    selection_score: Literal["sentence", "word", "fused"] = "fused"  # score that picks the best epoch
+    selection_texts: int = 0  # texts an image used while training, to save time; 0 uses all
+    fusion_metric: Literal["map", "recall", "balanced"] = "balanced"  # what the fusion weight maximises on validation
+
+
+@dataclass(frozen=True)
+class Config:
+    """Everything a run is made from, but its data and its seed."""
+
+    text: TextConfig = field(default_factory=TextConfig)
+    image: ImageConfig = field(default_factory=ImageConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    training: TrainingConfig = field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        _check_ranges(self)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Return nested plain dictionaries, fit for JSON and for `from_dict`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "configuration") -> "Config":
+        """Return the configuration that nested dictionaries describe; fields not named keep their defaults.
+
+        Raises:
+            ConfigError: an unknown section or field (the nearest name is offered), a wrong type, a value out of range.
+        """
+        sections = {}
+        for name, section in values.items():
+            section_class = _lookup(name, _section_classes(), where)
+            if not isinstance(section, Mapping):
+                raise ConfigError(f"{where}: [{name}] must be a table of fields, found {section!r}.")
+            types_of = typing.get_type_hints(section_class)
+            sections[name] = section_class(
+                **{
+                    key: _convert(value, _lookup(key, types_of, f"{where}: [{name}]"), f"{name}.{key}")
+                    for key, value in section.items()
+                }
+            )
+        return cls(**sections)
+
+    def to_toml(self) -> str:
+        """Return the configuration as TOML text."""
+        lines = []
+        for name, section in self.to_dict().items():
+            lines += [f"[{name}]", *(f"{key} = {_toml_value(value)}" for key, value in section.items()), ""]
+        return "\n".join(lines)
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that the package ships, sorted."""
+    folder = resources.files("dafsn_tf") / "presets"
+    return sorted(entry.name[: -len(".toml")] for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
+    """Return the configuration of a preset or a TOML file, with overrides `section.field=value` applied in order.
+
+    Raises:
+        ConfigError: no such preset or file, text that is not TOML, or anything `Config.from_dict` refuses.
+    """
+    name = str(preset_or_path)
+    if name in preset_names():
+        text = (resources.files("dafsn_tf") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        raise ConfigError(
+            f"'{name}' is neither a preset nor a file. Presets: {', '.join(preset_names())}.{_nearest(name, preset_names())}"
+        )
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name} is not valid TOML: {error}.") from error
+    for override in overrides:
+        _apply_override(values, override)
+    return Config.from_dict(values, where=name)
+
+
+def _section_classes() -> dict[str, Any]:
+    return typing.get_type_hints(Config)
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{matches[0]}'?" if matches else ""
+
+
+def _lookup(name: str, known: Mapping[str, Any], where: str) -> Any:
+    if name not in known:
+        raise ConfigError(f"{where} has no '{name}'.{_nearest(name, known)} Known: {', '.join(known)}.")
+    return known[name]
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    path, equals, text = override.partition("=")
+    section, dot, key = path.strip().partition(".")
+    if not equals or not dot:
+        raise ConfigError(f"'{override}' is not of the form section.field=value, as in training.epochs=10.")
+    section_class = _lookup(section, _section_classes(), "--set")
+    _lookup(key, typing.get_type_hints(section_class), f"--set: [{section}]")
+    try:
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a bare word is a string
+    values.setdefault(section, {})[key] = value
+
+
+def _convert(value: Any, expected: Any, where: str) -> Any:
+    """Return `value` as the field's type, refusing what TOML would silently confuse (true for 1, 1.5 for 1)."""
+    if typing.get_origin(expected) is Literal:
+        choices = typing.get_args(expected)
+        if value not in choices:
+            hint = _nearest(str(value), [str(choice) for choice in choices])
+            raise ConfigError(f"{where} is {value!r}; it must be one of {', '.join(map(repr, choices))}.{hint}")
+        return value
+    if isinstance(expected, types.GenericAlias):
+        (item,) = typing.get_args(expected)[:1]
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} is {value!r}; it must be a list.")
+        return tuple(_convert(entry, item, where) for entry in value)
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not expected:
+        raise ConfigError(f"{where} is {value!r} ({type(value).__name__}); it must be of type {expected.__name__}.")
+    return value
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return f'"{escaped}"'
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_toml_value(entry) for entry in value) + "]"
+    return repr(value)
+
+
+def _check_ranges(config: Config) -> None:
+    """Refuse values that could only fail later, deep inside a run."""
+    at_least_one = {
+        "text": ("max_words", "max_vocabulary", "min_count", "oov_buckets", "embedding_dim"),
+        "discriminator": ("hidden_dim", "steps"),
+        "training": ("epochs",),
+    }
+    for section, names in at_least_one.items():
+        for name in names:
+            value = getattr(getattr(config, section), name)
+            if value < 1:
+                raise ConfigError(f"{section}.{name} is {value}; it must be at least 1.")
+    not_negative = {
+        "image": ("region_grid",),
+        "model": ("gamma1",),
+        "loss": ("word_weight", "sentence_weight", "label_weight", "adversarial_weight"),
+        "training": ("warmup_steps", "weight_decay", "clip_norm", "patience"),
+        "evaluation": ("selection_texts",),
+    }
+    for section, names in not_negative.items():
+        for name in names:
+            value = getattr(getattr(config, section), name)
+            if value < 0:
+                raise ConfigError(f"{section}.{name} is {value}; it must not be negative.")
+    for section, name in (("model", "gamma2"), ("loss", "gamma3"), ("training", "learning_rate")):
+        value = getattr(getattr(config, section), name)
+        if value <= 0:
+            raise ConfigError(f"{section}.{name} is {value}; it must be positive.")
+    shares = {"text": ("dropout", "word_dropout"), "image": ("dropout",), "discriminator": ("dropout",)}
+    for section, names in shares.items():
+        for name in names:
+            value = getattr(getattr(config, section), name)
+            if not 0 <= value < 1:
+                raise ConfigError(f"{section}.{name} is {value}; it must be in [0, 1).")
+    if config.model.dim < 2 or config.model.dim % 2:
+        raise ConfigError(f"model.dim is {config.model.dim}; it must be even and at least 2 (half for each LSTM direction).")
+    if config.training.batch_size < 2:
+        raise ConfigError(f"training.batch_size is {config.training.batch_size}; matching needs at least 2 pairs.")
+    smallest = {"inception_v3": 75, "small_cnn": 16}[config.image.backbone]
+    if config.image.image_size < smallest:
+        raise ConfigError(f"image.image_size is {config.image.image_size}; {config.image.backbone} needs at least {smallest}.")

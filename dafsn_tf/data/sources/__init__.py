@@ -1,0 +1,1 @@
+"""One small reader for each native layout; all yield `Item`s."""

@@ -1,0 +1,173 @@
+"""The convolutional part of the image encoder: region features and a global vector from pixels.
+
+`inception_v3` is pre-trained on photographs and frozen; `small_cnn` is trained from scratch, for drawings and tests.
+"""
+
+import hashlib
+import os
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from dafsn_tf.errors import WeightsError
+
+INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
+WEIGHTS_VARIABLE = "DAFSN_INCEPTION_WEIGHTS"
+INCEPTION_CELLS = {"mixed7": (21, 16), "mixed8": (37, 32), "mixed10": (37, 32)}  # first centre and stride, pixels
+SMALL_CNN_STRIDE = 8
+
+
+@keras.saving.register_keras_serializable("dafsn")
+class Backbone(keras.layers.Layer):
+    """Region features and a global vector of a batch of images.
+
+    Args:
+        kind: "inception_v3" (frozen, always in inference mode) or "small_cnn" (trained).
+        image_size: height and width in pixels.
+        region_layer: layer of Inception-v3 whose map gives the regions.
+        global_layer: layer of Inception-v3 whose average gives the global vector. What lies above the higher of the
+            two layers is not computed.
+        region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
+
+    Input shape: images (B, image_size, image_size, 3) in [-1, 1].
+
+    Output shape: dictionary of `regions` (B, R, C), row by row, and `global` (B, C').
+    """
+
+    def __init__(
+        self,
+        kind: str = "inception_v3",
+        image_size: int = 299,
+        region_layer: str = "mixed7",
+        global_layer: str = "mixed10",
+        region_grid: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.image_size = image_size
+        self.region_layer = region_layer
+        self.global_layer = global_layer
+        self.region_grid = region_grid
+        self.frozen = kind == "inception_v3"
+        if self.frozen:
+            complete = _inception_v3(image_size)
+            maps = [complete.get_layer(region_layer).output, complete.get_layer(global_layer).output]
+            self.network = keras.Model(complete.input, maps)
+            self.network.trainable = False
+        else:
+            self.network = _small_cnn(image_size)
+        (_, side, _, self.region_channels), (*_, self.global_channels) = self.network.output_shape
+        self.grid = region_grid or side
+        self._pooling = None if self.grid == side else _area_pooling(side, self.grid)
+
+    def call(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """Return `regions` (B, R, C) and `global` (B, C') of images (B, H, W, 3) in [-1, 1]."""
+        region_map, global_map = self.network(images, training=training and not self.frozen)
+        if self._pooling is not None:
+            pooling = ops.cast(self._pooling, region_map.dtype)
+            region_map = ops.einsum("yh,bhwc,xw->byxc", pooling, region_map, pooling)
+        regions = ops.reshape(region_map, (-1, self.grid**2, self.region_channels))
+        return {"regions": regions, "global": ops.mean(global_map, axis=(1, 2))}
+
+    def region_centres(self) -> np.ndarray:
+        """Return where the regions lie: centres (R, 2) as x, y in [0, 1] of the image's width and height."""
+        side = self.network.output_shape[0][1]
+        first, stride = INCEPTION_CELLS[self.region_layer] if self.frozen else (SMALL_CNN_STRIDE / 2 - 0.5, SMALL_CNN_STRIDE)
+        centres = (first + stride * np.arange(side) + 0.5) / self.image_size
+        if self._pooling is not None:
+            centres = self._pooling @ centres
+        x, y = np.meshgrid(centres, centres)
+        return np.stack([x.ravel(), y.ravel()], axis=1).astype("float32")
+
+    def load_pretrained(self, weights: str) -> None:
+        """Load Inception-v3's ImageNet weights; without effect for a backbone that is trained from scratch.
+
+        Args:
+            weights: "imagenet" (the file that `DAFSN_INCEPTION_WEIGHTS` names, else Keras' download), a .h5 file in
+                the layout of Keras' `notop` file, or "none" to keep random weights.
+
+        Raises:
+            WeightsError: no such file, a file of another layout, or a download that failed.
+        """
+        if not self.frozen or weights == "none":
+            return
+        complete = _inception_v3(self.image_size)
+        _load_inception(complete, os.environ.get(WEIGHTS_VARIABLE, "") if weights == "imagenet" else weights)
+        # Names are numbered afresh in every network; the order of layers is the same as far as ours goes.
+        for ours, source in zip(self.network.layers, complete.layers, strict=False):
+            ours.set_weights(source.get_weights())
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the weights in layer order, kernels rounded to float16 (DESIGN section 2)."""
+        digest = hashlib.sha256()
+        for layer in self.network.layers:
+            for weight in layer.get_weights():
+                digest.update(np.ascontiguousarray(weight, "float16" if weight.ndim > 1 else "float32").tobytes())
+        return digest.hexdigest()
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "kind": self.kind,
+            "image_size": self.image_size,
+            "region_layer": self.region_layer,
+            "global_layer": self.global_layer,
+            "region_grid": self.region_grid,
+        }
+
+
+def _inception_v3(image_size: int) -> keras.Model:
+    return keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
+
+
+def _load_inception(network: keras.Model, path: str) -> None:
+    if not path:
+        try:
+            path = keras.utils.get_file(
+                INCEPTION_FILE,
+                f"https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{INCEPTION_FILE}",
+                cache_subdir="models",
+                file_hash="bcbd6486424b2319ff4ef7d526e38f63",
+            )
+        except Exception as error:  # urllib, ssl, socket and Keras raise kinds of their own
+            raise WeightsError(
+                f"Inception-v3's weights could not be downloaded ({error}). Get {INCEPTION_FILE} from Keras Applications "
+                f"and name it by --set image.weights=FILE or the environment variable {WEIGHTS_VARIABLE}."
+            ) from error
+    if not os.path.isfile(path):
+        raise WeightsError(
+            f"No weights at {path}. Name an existing copy of {INCEPTION_FILE} by --set image.weights=FILE "
+            f"or {WEIGHTS_VARIABLE}."
+        )
+    try:
+        network.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        raise WeightsError(
+            f"{path} does not hold Inception-v3's weights without top ({str(error).splitlines()[0]}). "
+            f"Expected the layout of {INCEPTION_FILE}."
+        ) from error
+
+
+def _small_cnn(image_size: int) -> keras.Model:
+    """Return five convolutions; a kernel of 4 with stride 2 keeps the cells' centres those of an even tiling."""
+    images = keras.Input((image_size, image_size, 3))
+    features = images
+    for filters, kernel, stride in ((32, 4, 2), (64, 4, 2), (128, 4, 2), (128, 3, 1)):
+        features = keras.layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(features)
+        features = keras.layers.BatchNormalization(momentum=0.9)(features)
+        features = keras.layers.ReLU()(features)
+    whole = keras.layers.Conv2D(256, 4, 2, padding="same", use_bias=False)(features)
+    whole = keras.layers.BatchNormalization(momentum=0.9)(whole)
+    return keras.Model(images, [features, keras.layers.ReLU()(whole)])
+
+
+def _area_pooling(side: int, grid: int) -> np.ndarray:
+    """Return (grid, side): each new cell's shares of the old ones it covers, rows summing to 1."""
+    edges = np.arange(grid + 1) * side / grid
+    cells = np.arange(side)
+    overlap = np.minimum(edges[1:, None], cells + 1) - np.maximum(edges[:-1, None], cells)
+    overlap = np.maximum(overlap, 0)
+    return (overlap / overlap.sum(axis=1, keepdims=True)).astype("float32")

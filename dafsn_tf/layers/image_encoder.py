@@ -1,0 +1,112 @@
+"""Regions and whole images: backbone, standardised features, two linear projections (DESIGN section 2)."""
+
+from typing import Any
+
+import keras
+
+from dafsn_tf.errors import WeightsError
+from dafsn_tf.layers.backbones import Backbone
+from dafsn_tf.layers.feature_standardizer import FeatureStandardizer
+
+
+@keras.saving.register_keras_serializable("dafsn")
+class ImageEncoder(keras.layers.Layer):
+    """Region features and a global image feature, from pixels or from the backbone's features.
+
+    A frozen backbone may be left out (`include_backbone=False`): training reads its features from a cache, and a
+    checkpoint then holds the heads alone.
+
+    Args:
+        dim: D.
+        backbone: "inception_v3" or "small_cnn".
+        image_size: height and width in pixels.
+        region_layer: Inception-v3's layer for regions, "mixed7", "mixed8" or "mixed10".
+        global_layer: Inception-v3's layer for the whole image, "mixed8" or "mixed10".
+        region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
+        dropout: share of backbone features dropped in training, [0, 1).
+        include_backbone: whether pixels can be encoded.
+
+    Input shape: images (B, H, W, 3) in [-1, 1], or a dictionary of the backbone's `regions` (B, R, C) and
+    `global` (B, C').
+
+    Output shape: dictionary of `region_features` (B, R, D) and `image_features` (B, D).
+    """
+
+    def __init__(
+        self,
+        dim: int = 256,
+        backbone: str = "inception_v3",
+        image_size: int = 299,
+        region_layer: str = "mixed7",
+        global_layer: str = "mixed10",
+        region_grid: int = 0,
+        dropout: float = 0.0,
+        include_backbone: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.dim = dim
+        self.backbone_kind = backbone
+        self.image_size = image_size
+        self.region_layer = region_layer
+        self.global_layer = global_layer
+        self.region_grid = region_grid
+        self.dropout = dropout
+        self.include_backbone = include_backbone
+        policy = self.dtype_policy
+        shapes = Backbone(backbone, image_size, region_layer, global_layer, region_grid, dtype=policy, name="backbone")
+        self.region_channels, self.global_channels = shapes.region_channels, shapes.global_channels
+        self.region_centres = shapes.region_centres()  # (R, 2), x and y in [0, 1]
+        self.backbone = shapes if include_backbone else None
+        standardized = shapes.frozen
+        self.region_standardizer = FeatureStandardizer(dtype=policy) if standardized else None
+        self.global_standardizer = FeatureStandardizer(dtype=policy) if standardized else None
+        self.region_dropout = keras.layers.Dropout(dropout, dtype=policy)
+        self.global_dropout = keras.layers.Dropout(dropout, dtype=policy)
+        self.region_projection = keras.layers.Dense(dim, use_bias=False, dtype=policy)
+        self.global_projection = keras.layers.Dense(dim, dtype=policy)
+
+    def build(self, input_shape: Any) -> None:
+        del input_shape  # channels follow from the backbone, whichever form the input has
+        regions, whole = (None, None, self.region_channels), (None, self.global_channels)
+        if self.region_standardizer is not None and self.global_standardizer is not None:
+            self.region_standardizer.build(regions)
+            self.global_standardizer.build(whole)
+        self.region_projection.build(regions)
+        self.global_projection.build(whole)
+        self.built = True
+
+    def call(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """Return `region_features` (B, R, D) and `image_features` (B, D) of pixels or of backbone features."""
+        backbone_features = images if isinstance(images, dict) else self.encode_pixels(images, training=training)
+        regions, whole = backbone_features["regions"], backbone_features["global"]
+        if self.region_standardizer is not None and self.global_standardizer is not None:
+            regions, whole = self.region_standardizer(regions), self.global_standardizer(whole)
+        regions = self.region_dropout(regions, training=training)
+        whole = self.global_dropout(whole, training=training)
+        return {"region_features": self.region_projection(regions), "image_features": self.global_projection(whole)}
+
+    def encode_pixels(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """Return the backbone's `regions` (B, R, C) and `global` (B, C') of images (B, H, W, 3) in [-1, 1].
+
+        Raises:
+            WeightsError: the encoder was built without its backbone.
+        """
+        if self.backbone is None:
+            raise WeightsError(
+                "This model holds the heads alone and cannot read pixels: load it with its backbone (include_backbone=True)."
+            )
+        return self.backbone(images, training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "dim": self.dim,
+            "backbone": self.backbone_kind,
+            "image_size": self.image_size,
+            "region_layer": self.region_layer,
+            "global_layer": self.global_layer,
+            "region_grid": self.region_grid,
+            "dropout": self.dropout,
+            "include_backbone": self.include_backbone,
+        }

@@ -1,0 +1,90 @@
+"""Words and sentences: embedding, dropout, bidirectional LSTM (DESIGN section 2; AttnGAN, Xu et al., CVPR 2018)."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("dafsn")
+class TextEncoder(keras.layers.Layer):
+    """Word features and a sentence feature from word ids.
+
+    Args:
+        vocabulary_size: ids in all, padding (0) and out-of-vocabulary ids included.
+        dim: D, even; each direction of the LSTM has half of it.
+        embedding_dim: width of the word embeddings.
+        dropout: share of embedding values dropped in training, [0, 1).
+        word_dropout: share of words replaced in training by a random out-of-vocabulary id, [0, 1).
+            It is what trains those ids' embeddings, since every training word is in the vocabulary.
+        oov_buckets: ids 1 to `oov_buckets` are the out-of-vocabulary ids.
+
+    Input shape: word ids (N, T) int32, padded with 0 at the end.
+
+    Output shape: dictionary of `word_features` (N, T, D), zero where padded, `word_mask` (N, T) bool and
+    `sentence_features` (N, D), the last state of each direction. Padding never enters the LSTM.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        dim: int = 256,
+        embedding_dim: int = 300,
+        dropout: float = 0.5,
+        word_dropout: float = 0.0,
+        oov_buckets: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size = vocabulary_size
+        self.dim = dim
+        self.embedding_dim = embedding_dim
+        self.dropout = dropout
+        self.word_dropout = word_dropout
+        self.oov_buckets = oov_buckets
+        policy = self.dtype_policy
+        self.embedding = keras.layers.Embedding(
+            vocabulary_size, embedding_dim, embeddings_initializer=keras.initializers.RandomUniform(-0.1, 0.1), dtype=policy
+        )
+        self.embedding_dropout = keras.layers.Dropout(dropout, dtype=policy)
+        self.lstm = keras.layers.Bidirectional(
+            keras.layers.LSTM(dim // 2, return_sequences=True, return_state=True, dtype=policy), dtype=policy
+        )
+        self.word_dropout_seed = keras.random.SeedGenerator()
+
+    def build(self, input_shape: Any) -> None:
+        self.embedding.build(input_shape)
+        self.lstm.build((*input_shape, self.embedding_dim))
+        self.built = True
+
+    def call(self, word_ids: Any, training: bool = False) -> dict[str, Any]:
+        """Return word and sentence features of (N, T) word ids."""
+        word_mask = ops.not_equal(word_ids, 0)
+        if training and self.word_dropout:
+            word_ids = self._drop_words(word_ids, word_mask)
+        embedded = self.embedding_dropout(self.embedding(word_ids), training=training)
+        word_features, *states = self.lstm(embedded, mask=word_mask, training=training)
+        forward, backward = states[0], states[2]  # states are (h, c) of each direction
+        word_features = word_features * ops.cast(word_mask[..., None], word_features.dtype)
+        return {
+            "word_features": word_features,
+            "word_mask": word_mask,
+            "sentence_features": ops.concatenate([forward, backward], axis=-1),
+        }
+
+    def _drop_words(self, word_ids: Any, word_mask: Any) -> Any:
+        shape = ops.shape(word_ids)
+        dropped = keras.random.uniform(shape, seed=self.word_dropout_seed) < self.word_dropout
+        replacement = keras.random.randint(shape, 1, self.oov_buckets + 1, seed=self.word_dropout_seed)
+        return ops.where(ops.logical_and(dropped, word_mask), ops.cast(replacement, word_ids.dtype), word_ids)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "vocabulary_size": self.vocabulary_size,
+            "dim": self.dim,
+            "embedding_dim": self.embedding_dim,
+            "dropout": self.dropout,
+            "word_dropout": self.word_dropout,
+            "oov_buckets": self.oov_buckets,
+        }

@@ -1,0 +1,142 @@
+"""How well the words of a text are found in the regions of an image (AttnGAN's DAMSM, Eq 7-10)."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+WORD_POOLINGS = ("log_mean_exp", "log_sum_exp", "mean")
+
+
+@keras.saving.register_keras_serializable("dafsn")
+class WordRegionAttention(keras.layers.Layer):
+    """Word-region relevance R(Q, D) of texts and images.
+
+    For word features e (T, D) and region features v (R, D):
+    s = e v^T (Eq 7); softmax of s over words, for each region (Eq 8); attention = softmax over regions of gamma1 times
+    that; context c_t = sum_r attention_tr v_r (Eq 9); word relevance r_t = cos(c_t, e_t); words pooled by
+    R = 1/gamma2 log sum_t exp(gamma2 r_t) (Eq 10) or its length-free forms. Computed in float32.
+
+    Contexts are not formed where R < D: e.c = sum_r attention_r s_r, and |c|^2 = a^T (V V^T) a needs fewer operations.
+
+    Args:
+        gamma1: sharpness of the attention over regions.
+        gamma2: sharpness of pooling over words.
+        word_pooling: "log_mean_exp", "log_sum_exp" (as published; favours long texts) or "mean".
+        max_elements: largest (B, texts, T, R) block held at once; more texts are taken in chunks, recomputed in the
+            backward pass.
+
+    `call` scores all pairs: word features (N, T, D), word mask (N, T), region features (B, R, D) to scores (N, B).
+    `attend` explains pairs: text i with image i. A text without words has the score 0.
+    """
+
+    def __init__(
+        self,
+        gamma1: float = 5.0,
+        gamma2: float = 5.0,
+        word_pooling: str = "log_mean_exp",
+        max_elements: int = 2**23,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.gamma1 = gamma1
+        self.gamma2 = gamma2
+        self.word_pooling = word_pooling
+        self.max_elements = max_elements
+
+    def call(self, word_features: Any, word_mask: Any, region_features: Any) -> Any:
+        """Return the relevance (N, B) of every text to every image."""
+        word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
+        gram = _gram(region_features)
+        chunk = self._texts_per_chunk(word_features.shape, region_features.shape)
+        if chunk is None:
+            return self._score_block(word_features, word_mask, region_features, gram)
+        # Everything the block needs is an argument: recomputation drops gradients of what a closure holds.
+        score_block = keras.remat(self._score_block)
+        blocks = [
+            score_block(word_features[start : start + chunk], word_mask[start : start + chunk], region_features, gram)
+            for start in range(0, word_features.shape[0], chunk)
+        ]
+        return ops.concatenate(blocks, axis=0)
+
+    def attend(self, word_features: Any, word_mask: Any, region_features: Any) -> dict[str, Any]:
+        """Return what text i sees in image i, for N pairs.
+
+        Returns:
+            `attention` (N, T, R), each word's sums to 1 and is 0 where padded; `word_relevance` (N, T) in [-1, 1], 0
+            where padded; `score` (N,), the diagonal of `call`'s.
+        """
+        word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
+        scores = ops.matmul(word_features, ops.transpose(region_features, (0, 2, 1)))  # (N, T, R)
+        attention = self._attention(scores, word_mask)
+        relevance = _relevance(attention, scores, word_features, region_features, _gram(region_features))
+        present = ops.cast(word_mask, "float32")
+        return {
+            "attention": attention * present[..., None],
+            "word_relevance": relevance * present,
+            "score": self._pool(relevance, word_mask),
+        }
+
+    def _score_block(self, word_features: Any, word_mask: Any, region_features: Any, gram: Any) -> Any:
+        texts, words, dim = ops.shape(word_features)
+        images, regions, _ = ops.shape(region_features)
+        flat = ops.reshape(word_features, (1, texts * words, dim))
+        scores = ops.matmul(flat, ops.transpose(region_features, (0, 2, 1)))  # (B, N T, R)
+        attention = self._attention(ops.reshape(scores, (images, texts, words, regions)), word_mask[None])
+        attention = ops.reshape(attention, (images, texts * words, regions))
+        relevance = _relevance(attention, scores, flat, region_features, gram)
+        return ops.transpose(self._pool(ops.reshape(relevance, (images, texts, words)), word_mask[None]))
+
+    def _attention(self, scores: Any, word_mask: Any) -> Any:
+        """Return attention over regions (..., T, R) from scores of the same shape (Eq 8-9)."""
+        scores = ops.where(word_mask[..., None], scores, -1e9)
+        return ops.softmax(self.gamma1 * ops.softmax(scores, axis=-2), axis=-1)
+
+    def _pool(self, relevance: Any, word_mask: Any) -> Any:
+        """Return one score from word relevances (..., T) (Eq 10)."""
+        present = ops.cast(word_mask, "float32")
+        words = ops.sum(present, axis=-1)
+        if self.word_pooling == "mean":
+            return ops.sum(relevance * present, axis=-1) / ops.maximum(words, 1.0)
+        pooled = ops.logsumexp(ops.where(word_mask, self.gamma2 * relevance, -1e9), axis=-1)
+        if self.word_pooling == "log_mean_exp":
+            pooled = pooled - ops.log(ops.maximum(words, 1.0))
+        return ops.where(words > 0, pooled / self.gamma2, 0.0)
+
+    def _texts_per_chunk(self, words_shape: Any, regions_shape: Any) -> int | None:
+        """Return how many texts a chunk has, or None where one block is small enough or its size is unknown."""
+        sizes = (*words_shape[:2], *regions_shape[:2])
+        if None in sizes:
+            return None
+        texts, words, images, regions = sizes
+        if texts * words * images * regions <= self.max_elements:
+            return None
+        return max(1, self.max_elements // (words * images * regions))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "gamma1": self.gamma1,
+            "gamma2": self.gamma2,
+            "word_pooling": self.word_pooling,
+            "max_elements": self.max_elements,
+        }
+
+
+def _gram(region_features: Any) -> Any:
+    """Return V V^T (B, R, R) where that saves operations (R < D), else None."""
+    _, regions, dim = region_features.shape
+    if regions is None or regions >= dim:
+        return None
+    return ops.matmul(region_features, ops.transpose(region_features, (0, 2, 1)))
+
+
+def _relevance(attention: Any, scores: Any, word_features: Any, region_features: Any, gram: Any) -> Any:
+    """Return cos(c_t, e_t) (..., T) of attention and scores (..., T, R)."""
+    product = ops.sum(attention * scores, axis=-1)
+    if gram is not None:
+        context_square = ops.sum(ops.matmul(attention, gram) * attention, axis=-1)
+    else:
+        context_square = ops.sum(ops.square(ops.matmul(attention, region_features)), axis=-1)
+    word_square = ops.sum(ops.square(word_features), axis=-1)
+    return product / ops.sqrt(ops.maximum(context_square, 1e-8) * ops.maximum(word_square, 1e-8))

@@ -1,0 +1,7 @@
+"""Pure functions of tensors, in `keras.ops`."""
+
+from dafsn_tf.losses.adversarial import adversarial_loss, discriminator_loss, reversal_ramp
+from dafsn_tf.losses.label import label_loss
+from dafsn_tf.losses.matching import matching_loss
+
+__all__ = ["adversarial_loss", "discriminator_loss", "label_loss", "matching_loss", "reversal_ramp"]

@@ -1,0 +1,281 @@
+"""DAFSN: the attentional fine-grained similarity network against the modal discriminative network."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from dafsn_tf.config import Config
+from dafsn_tf.layers import ImageEncoder, ModalityDiscriminator, TextEncoder, WordRegionAttention
+from dafsn_tf.losses import adversarial_loss, discriminator_loss, label_loss, matching_loss, reversal_ramp
+
+LOSSES = ("loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_loss")
+
+
+@keras.saving.register_keras_serializable("dafsn")
+class DAFSN(keras.Model):
+    """Deep Attentional Fine-grained Similarity Network with adversarial training (DESIGN section 2).
+
+    Args:
+        config: sizes, losses and the game between the players.
+        vocabulary_size: word ids in all, padding and out-of-vocabulary ids included.
+        num_classes: classes of the label classifier; 0 for a collection without labels.
+        include_backbone: whether a frozen backbone is part of the model, so that it reads pixels. A backbone that is
+            trained always is.
+
+    A batch of B pairs is a dictionary: `word_ids` (B, T), and either `images` (B, H, W, 3) in [-1, 1] or the frozen
+    backbone's `regions` (B, R, C) and `global` (B, C'); for training also `labels` (B, C) multi-hot and `image_index`
+    (B,), which tells texts of one image.
+
+    Example:
+        ```python
+        model = DAFSN(load_config("default"), vocabulary_size=5000, num_classes=20)
+        model.compile()
+        model.fit(batches, epochs=30)
+        sentences = model.encode_texts(word_ids)["sentence_features"]
+        ```
+    """
+
+    def __init__(
+        self,
+        config: Config | dict[str, Any],
+        vocabulary_size: int,
+        num_classes: int = 0,
+        include_backbone: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        config = config if isinstance(config, Config) else Config.from_dict(config)
+        kwargs.setdefault("dtype", config.training.mixed_precision)
+        super().__init__(**kwargs)
+        self.config = config
+        self.vocabulary_size = vocabulary_size
+        self.num_classes = num_classes
+        self.include_backbone = include_backbone or config.image.backbone == "small_cnn"
+        text, image, model, policy = config.text, config.image, config.model, self.dtype_policy
+        self.text_encoder = TextEncoder(
+            vocabulary_size,
+            model.dim,
+            text.embedding_dim,
+            text.dropout,
+            text.word_dropout,
+            text.oov_buckets,
+            dtype=policy,
+        )
+        self.image_encoder = ImageEncoder(
+            model.dim,
+            image.backbone,
+            image.image_size,
+            image.region_layer,
+            image.global_layer,
+            image.region_grid,
+            image.dropout,
+            self.include_backbone,
+            dtype=policy,
+        )
+        self.attention = WordRegionAttention(model.gamma1, model.gamma2, model.word_pooling, dtype=policy)
+        self.classifier = keras.layers.Dense(num_classes, dtype=policy) if num_classes else None
+        self.discriminator = ModalityDiscriminator(
+            config.discriminator.hidden_dim, config.discriminator.dropout, dtype=policy
+        )
+        self.discriminator_steps = config.discriminator.steps
+        self.total_steps = 1
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in (*LOSSES, "discriminator_accuracy")}
+
+    # Encoding
+
+    def encode_texts(self, word_ids: Any, training: bool = False) -> dict[str, Any]:
+        """Return `word_features` (N, T, D), `word_mask` (N, T) and `sentence_features` (N, D) of word ids (N, T)."""
+        return self.text_encoder(word_ids, training=training)
+
+    def encode_images(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """Return `region_features` (B, R, D) and `image_features` (B, D) of pixels, or of backbone features."""
+        return self.image_encoder(images, training=training)
+
+    def call(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
+        """Return the features of both modalities, and class logits where the collection has labels."""
+        images = batch["images"] if "images" in batch else {key: batch[key] for key in ("regions", "global")}
+        features = {
+            **self.encode_texts(batch["word_ids"], training=training),
+            **self.encode_images(images, training=training),
+        }
+        if self.classifier is not None:
+            features["text_logits"] = self.classifier(features["sentence_features"])
+            features["image_logits"] = self.classifier(features["image_features"])
+        return features
+
+    def build(self, input_shape: Any = None) -> None:
+        """Create every variable; sizes follow from the configuration."""
+        del input_shape
+        dim = self.config.model.dim
+        self.text_encoder.build((None, None))
+        self.image_encoder.build(None)
+        self.discriminator.build((None, dim))
+        if self.classifier is not None:
+            self.classifier.build((None, dim))
+        self.built = True
+
+    # Training
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        discriminator_optimizer: Any = "adam",
+        discriminator_steps: int | None = None,
+        total_steps: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        """Set the optimizers of the two players.
+
+        Args:
+            optimizer: of the encoders and the label classifier.
+            discriminator_optimizer: of the modality discriminator.
+            discriminator_steps: k, discriminator steps for each step of the encoders; the configuration's by default.
+            total_steps: length of training, for the ramp of gradient reversal.
+            **kwargs: as in `keras.Model.compile`.
+        """
+        super().compile(optimizer=optimizer, **kwargs)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        self.discriminator_steps = discriminator_steps or self.config.discriminator.steps
+        self.total_steps = total_steps
+        if not self.built:
+            self.build()
+        self.optimizer.build(self.encoder_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+
+    @property
+    def encoder_variables(self) -> list[Any]:
+        """Trainable variables of everything but the discriminator."""
+        own = {id(variable) for variable in self.discriminator.trainable_variables}
+        return [variable for variable in self.trainable_variables if id(variable) not in own]
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Play one round: the discriminator learns to tell the modalities apart, then the encoders learn to match
+        pairs and to leave it no clue.
+        """
+        import tensorflow as tf
+
+        with tf.GradientTape() as encoder_tape:
+            features = self(batch, training=True)
+
+            for _ in range(self.discriminator_steps):
+                with tf.GradientTape() as discriminator_tape:
+                    logits = self._modality_logits(features, stop_gradient=True)
+                    loss = discriminator_loss(*logits)
+                variables = self.discriminator.trainable_variables
+                self.discriminator_optimizer.apply(discriminator_tape.gradient(loss, variables), variables)
+
+            losses = self.alignment_losses(features, batch)
+        variables = self.encoder_variables
+        self.optimizer.apply(encoder_tape.gradient(losses["loss"], variables), variables)
+        return self._track({**losses, "discriminator_loss": loss}, logits)
+
+    def test_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the losses of a batch without learning from it."""
+        features = self(batch, training=False)
+        logits = self._modality_logits(features, stop_gradient=True)
+        losses = self.alignment_losses(features, batch, training=False)
+        return self._track({**losses, "discriminator_loss": discriminator_loss(*logits)}, logits)
+
+    def alignment_losses(self, features: dict[str, Any], batch: dict[str, Any], training: bool = True) -> dict[str, Any]:
+        """Return the aligned representation's loss and its named terms, before weighting.
+
+        L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + label_weight L_label + adversarial_weight L_adv.
+        """
+        loss, labels = self.config.loss, batch["labels"]
+        index = batch["image_index"]
+        same_item = ops.equal(index[:, None], index[None, :])
+        same_class = ops.matmul(labels, ops.transpose(labels)) > 0
+        sentence_scores = cosine_scores(features["sentence_features"], features["image_features"])
+        word_scores = self.attention(features["word_features"], features["word_mask"], features["region_features"])
+        terms = {
+            "word_loss": matching_loss(word_scores, same_item, same_class, loss.gamma3, loss.word_positives),
+            "sentence_loss": matching_loss(sentence_scores, same_item, same_class, loss.gamma3, loss.sentence_positives),
+            "label_loss": ops.convert_to_tensor(0.0),
+            "adversarial_loss": ops.convert_to_tensor(0.0),
+        }
+        if self.classifier is not None:
+            terms["label_loss"] = label_loss(features["text_logits"], labels) + label_loss(features["image_logits"], labels)
+        if loss.adversarial_weight:
+            logits = self._modality_logits(features, stop_gradient=False, training=training)
+            terms["adversarial_loss"] = adversarial_loss(*logits, kind=loss.adversarial_kind, ramp=self._ramp())
+        weights = {
+            "word_loss": loss.word_weight,
+            "sentence_loss": loss.sentence_weight,
+            "label_loss": loss.label_weight,
+            "adversarial_loss": loss.adversarial_weight,
+        }
+        return {**terms, "loss": sum(weights[name] * term for name, term in terms.items())}
+
+    def _modality_logits(self, features: dict[str, Any], stop_gradient: bool, training: bool = True) -> tuple[Any, Any]:
+        images, texts = features["image_features"], features["sentence_features"]
+        if stop_gradient:
+            images, texts = ops.stop_gradient(images), ops.stop_gradient(texts)
+        return self.discriminator(images, training=training), self.discriminator(texts, training=training)
+
+    def _ramp(self) -> Any:
+        return reversal_ramp(ops.cast(self.optimizer.iterations, "float32") / self.total_steps)
+
+    def _track(self, losses: dict[str, Any], logits: tuple[Any, Any]) -> dict[str, Any]:
+        image_logits, text_logits = logits
+        right = ops.concatenate([image_logits > 0, text_logits <= 0], axis=0)
+        losses["discriminator_accuracy"] = ops.mean(ops.cast(right, "float32"))
+        for name, tracker in self.trackers.items():
+            tracker.update_state(losses[name])
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    @property
+    def metrics(self) -> list[Any]:
+        return list(self.trackers.values())
+
+    # Saving
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "config": self.config.to_dict(),
+            "vocabulary_size": self.vocabulary_size,
+            "num_classes": self.num_classes,
+            "include_backbone": self.include_backbone,
+        }
+
+    def get_compile_config(self) -> dict[str, Any]:
+        return {
+            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
+            "discriminator_optimizer": keras.saving.serialize_keras_object(self.discriminator_optimizer),
+            "discriminator_steps": self.discriminator_steps,
+            "total_steps": self.total_steps,
+        }
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**{key: keras.saving.deserialize_keras_object(value) for key, value in config.items()})
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        for number, generator in enumerate(_seed_generators(self)):
+            store[f"seed_generator_{number}"] = generator.state.numpy()
+
+    def load_own_variables(self, store: Any) -> None:
+        # Keras refuses entries that it did not write, so the seed generators' states are read aside.
+        super().load_own_variables({key: store[key] for key in store.keys() if not key.startswith("seed_generator_")})
+        for number, generator in enumerate(_seed_generators(self)):
+            if f"seed_generator_{number}" in store.keys():
+                generator.state.assign(store[f"seed_generator_{number}"])
+
+
+def cosine_scores(sentence_features: Any, image_features: Any) -> Any:
+    """Return cos (N, B) of sentence features (N, D) and image features (B, D), in float32."""
+    return ops.matmul(_unit(sentence_features), ops.transpose(_unit(image_features)))
+
+
+def _unit(features: Any) -> Any:
+    features = ops.cast(features, "float32")
+    return features / ops.sqrt(ops.maximum(ops.sum(ops.square(features), axis=-1, keepdims=True), 1e-12))
+
+
+def _seed_generators(model: keras.Model) -> list[Any]:
+    """Return the model's seed generators in the order of its layers; dropout continues only with their states."""
+    generators = []
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        for generator in layer._seed_generators:
+            if all(generator is not known for known in generators):
+                generators.append(generator)
+    return generators
