@@ -1,1 +1,1 @@
-"""TODO."""
+"""Peers, run on the same features."""

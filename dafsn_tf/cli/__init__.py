@@ -1,1 +1,1 @@
-"""TODO."""
+"""Commands of `dafsn`: each parses, calls one public function and prints."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Collections on disk: readers, records, the feature cache and `tf.data`."""

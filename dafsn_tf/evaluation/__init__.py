@@ -1,1 +1,33 @@
-"""TODO."""
+"""Evaluation: metrics of score matrices, all-pairs scoring, fusion and protocols (DESIGN section 5)."""
+
+from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
+from dafsn_tf.evaluation.metrics import (
+    average_precision,
+    chance,
+    first_relevant_rank,
+    mean_average_precision,
+    median_rank,
+    recall_at_k,
+    retrieval_metrics,
+)
+from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
+from dafsn_tf.evaluation.scoring import document_scores, sentence_scores, word_scores
+
+__all__ = [
+    "Collection",
+    "Fusion",
+    "average_precision",
+    "chance",
+    "document_scores",
+    "evaluate_scores",
+    "first_relevant_rank",
+    "fit_fusion",
+    "mean_average_precision",
+    "median_rank",
+    "recall_at_k",
+    "retrieval_metrics",
+    "selection_metrics",
+    "selection_value",
+    "sentence_scores",
+    "word_scores",
+]

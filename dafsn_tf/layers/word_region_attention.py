@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-WORD_POOLINGS = ("log_mean_exp", "log_sum_exp", "mean")
+EXPECTED_WORDS = 20  # of a batch whose length is known only when it runs
 
 
 @keras.saving.register_keras_serializable("dafsn")
@@ -47,14 +47,16 @@ class WordRegionAttention(keras.layers.Layer):
     def call(self, word_features: Any, word_mask: Any, region_features: Any) -> Any:
         """Return the relevance (N, B) of every text to every image."""
         word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
+        present = ops.cast(word_mask, "float32")
         gram = _gram(region_features)
         chunk = self._texts_per_chunk(word_features.shape, region_features.shape)
         if chunk is None:
-            return self._score_block(word_features, word_mask, region_features, gram)
-        # Everything the block needs is an argument: recomputation drops gradients of what a closure holds.
+            return self._score_block(word_features, present, region_features, *gram)
+        # Everything the block needs is an argument, and a float: recomputation drops gradients of what a closure
+        # holds, and cannot differentiate past a boolean.
         score_block = keras.remat(self._score_block)
         blocks = [
-            score_block(word_features[start : start + chunk], word_mask[start : start + chunk], region_features, gram)
+            score_block(word_features[start : start + chunk], present[start : start + chunk], region_features, *gram)
             for start in range(0, word_features.shape[0], chunk)
         ]
         return ops.concatenate(blocks, axis=0)
@@ -69,7 +71,7 @@ class WordRegionAttention(keras.layers.Layer):
         word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
         scores = ops.matmul(word_features, ops.transpose(region_features, (0, 2, 1)))  # (N, T, R)
         attention = self._attention(scores, word_mask)
-        relevance = _relevance(attention, scores, word_features, region_features, _gram(region_features))
+        relevance = _relevance(attention, scores, word_features, region_features, *_gram(region_features))
         present = ops.cast(word_mask, "float32")
         return {
             "attention": attention * present[..., None],
@@ -77,14 +79,15 @@ class WordRegionAttention(keras.layers.Layer):
             "score": self._pool(relevance, word_mask),
         }
 
-    def _score_block(self, word_features: Any, word_mask: Any, region_features: Any, gram: Any) -> Any:
+    def _score_block(self, word_features: Any, present: Any, region_features: Any, *gram: Any) -> Any:
+        word_mask = present > 0
         texts, words, dim = ops.shape(word_features)
         images, regions, _ = ops.shape(region_features)
         flat = ops.reshape(word_features, (1, texts * words, dim))
         scores = ops.matmul(flat, ops.transpose(region_features, (0, 2, 1)))  # (B, N T, R)
         attention = self._attention(ops.reshape(scores, (images, texts, words, regions)), word_mask[None])
         attention = ops.reshape(attention, (images, texts * words, regions))
-        relevance = _relevance(attention, scores, flat, region_features, gram)
+        relevance = _relevance(attention, scores, flat, region_features, *gram)
         return ops.transpose(self._pool(ops.reshape(relevance, (images, texts, words)), word_mask[None]))
 
     def _attention(self, scores: Any, word_mask: Any) -> Any:
@@ -105,10 +108,10 @@ class WordRegionAttention(keras.layers.Layer):
 
     def _texts_per_chunk(self, words_shape: Any, regions_shape: Any) -> int | None:
         """Return how many texts a chunk has, or None where one block is small enough or its size is unknown."""
-        sizes = (*words_shape[:2], *regions_shape[:2])
-        if None in sizes:
+        texts, words, images, regions = *words_shape[:2], *regions_shape[:2]
+        if texts is None or images is None:
             return None
-        texts, words, images, regions = sizes
+        words = words or EXPECTED_WORDS
         if texts * words * images * regions <= self.max_elements:
             return None
         return max(1, self.max_elements // (words * images * regions))
@@ -123,19 +126,19 @@ class WordRegionAttention(keras.layers.Layer):
         }
 
 
-def _gram(region_features: Any) -> Any:
-    """Return V V^T (B, R, R) where that saves operations (R < D), else None."""
+def _gram(region_features: Any) -> tuple[Any, ...]:
+    """Return (V V^T,), (B, R, R), where that saves operations (R < D), else nothing."""
     _, regions, dim = region_features.shape
     if regions is None or regions >= dim:
-        return None
-    return ops.matmul(region_features, ops.transpose(region_features, (0, 2, 1)))
+        return ()
+    return (ops.matmul(region_features, ops.transpose(region_features, (0, 2, 1))),)
 
 
-def _relevance(attention: Any, scores: Any, word_features: Any, region_features: Any, gram: Any) -> Any:
+def _relevance(attention: Any, scores: Any, word_features: Any, region_features: Any, *gram: Any) -> Any:
     """Return cos(c_t, e_t) (..., T) of attention and scores (..., T, R)."""
     product = ops.sum(attention * scores, axis=-1)
-    if gram is not None:
-        context_square = ops.sum(ops.matmul(attention, gram) * attention, axis=-1)
+    if gram:
+        context_square = ops.sum(ops.matmul(attention, gram[0]) * attention, axis=-1)
     else:
         context_square = ops.sum(ops.square(ops.matmul(attention, region_features)), axis=-1)
     word_square = ops.sum(ops.square(word_features), axis=-1)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pictures, tables and pages."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Index and two-stage search."""

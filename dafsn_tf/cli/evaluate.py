@@ -1,0 +1,51 @@
+"""`dafsn evaluate`: the figures of a run on a split."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dafsn_tf.cli.console import quiet_tensorflow, say
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    data: Annotated[Path, typer.Option(help="Collection made by `dafsn prepare`.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")] = None,
+    attention_file: Annotated[
+        Path | None, typer.Option("--attention", help="Write the pointing game (records with boxes) to this file.")
+    ] = None,
+) -> None:
+    """Measure a run: both directions, three scores, MAP, recall, median rank, chance."""
+    quiet_tensorflow()
+    from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
+    from dafsn_tf.reporting.tables import metrics_table
+    from dafsn_tf.runs import load_run, write_json
+
+    loaded = load_run(run)
+    evaluation = evaluate_run(loaded, data, split, _progress())
+    typer.echo(metrics_table(evaluation))
+    if json_file:
+        write_json(json_file, evaluation)
+        say(f"figures in {json_file}")
+    if attention_file:
+        attention = evaluate_attention(loaded, data, split)
+        write_json(attention_file, attention)
+        typer.echo(f"pointing game {json.dumps(attention)}")
+
+
+def _progress():  # noqa: ANN202
+    import time
+
+    started, last = time.monotonic(), [0.0]
+
+    def progress(done: int, total: int) -> None:
+        now = time.monotonic()
+        if now - last[0] > 5 and done < total:
+            last[0] = now
+            rate = done / (now - started)
+            say(f"scored {done:,} of {total:,} pairs, {rate:,.0f}/s, {(total - done) / rate:.0f} s left")
+
+    return progress

@@ -1,0 +1,46 @@
+"""The command `dafsn`: one module a command; a user's error is one message and exit code 1."""
+
+import sys
+
+import typer
+from rich.console import Console
+
+from dafsn_tf.cli.demo import demo
+from dafsn_tf.cli.evaluate import evaluate
+from dafsn_tf.cli.export import export
+from dafsn_tf.cli.prepare import prepare
+from dafsn_tf.cli.query import query
+from dafsn_tf.cli.serve import serve
+from dafsn_tf.cli.train import train
+from dafsn_tf.errors import DafsnError
+
+app = typer.Typer(
+    help="Search pictures with words and words with pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (prepare, train, evaluate, export, serve, query, demo):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line; return its exit code to the shell."""
+    try:
+        app()
+    except DafsnError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("interrupted", highlight=False)
+        sys.exit(130)
+
+
+def _escaped(message: str) -> str:
+    from rich.markup import escape
+
+    return escape(message)
+
+
+if __name__ == "__main__":
+    main()

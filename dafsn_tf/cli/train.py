@@ -1,0 +1,29 @@
+"""`dafsn train`: from a configuration and a prepared collection to a run folder."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dafsn_tf.cli.console import quiet_tensorflow, say
+from dafsn_tf.config import load_config
+
+
+def train(
+    data: Annotated[Path, typer.Option(help="Collection made by `dafsn prepare`.")],
+    run: Annotated[Path, typer.Option(help="Folder to write.")],
+    config: Annotated[str, typer.Option(help="Preset or TOML file.")] = "default",
+    seed: Annotated[int, typer.Option(help="Of weights, order, texts and dropout.")] = 0,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+) -> None:
+    """Train a model on a prepared collection."""
+    resolved = load_config(config, overrides or ())
+    quiet_tensorflow()
+    from dafsn_tf import training
+
+    try:
+        training.train(resolved, data, run, seed=seed, resume=resume, write=say)
+    except KeyboardInterrupt:
+        say(f"interrupted; go on with: dafsn train --config {run}/config.toml --data {data} --run {run} --seed {seed} --resume")
+        raise

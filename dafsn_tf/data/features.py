@@ -1,0 +1,168 @@
+"""The cache of a frozen backbone's features: computed once a collection, read by every run.
+
+`DATA/features/<backbone>-<layers>-grid<side>/<split>.json` says what the arrays beside it were made from; arrays that
+were made from anything else (other weights, another collection) are refused by name.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dafsn_tf.config import ImageConfig
+from dafsn_tf.data.records import RecordSplit
+from dafsn_tf.errors import DataError
+
+FORMAT = 1
+BLOCK = 32  # images computed, stored and accounted for at once
+MAX_PIXELS = 100_000_000
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FrozenFeatures:
+    """Backbone features of a split, memory-mapped.
+
+    Attributes:
+        regions: (B, V, R, C) float16, V variants of an image (1, or 2 where the second is mirrored).
+        whole: (B, V, C') float16.
+    """
+
+    regions: np.ndarray
+    whole: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.regions)
+
+    @property
+    def variants(self) -> int:
+        return self.regions.shape[1]
+
+    def read(self, indices: np.ndarray, variants: np.ndarray | int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return regions (n, R, C) and global vectors (n, C') of the images at `indices` (n,)."""
+        return self.regions[indices, variants], self.whole[indices, variants]
+
+    def batches(self, size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield regions and global vectors of all images, unmirrored, in order."""
+        for start in range(0, len(self), size):
+            yield self.regions[start : start + size, 0], self.whole[start : start + size, 0]
+
+
+def cached_features(
+    data: Path, records: RecordSplit, config: ImageConfig, backbone: Any, progress: Progress | None = None
+) -> FrozenFeatures:
+    """Return the features of a split, computing what the cache lacks; an interrupted computation goes on.
+
+    Args:
+        data: the prepared collection.
+        records: its split.
+        config: layers, grid, image size and augmentation.
+        backbone: `layers.backbones.Backbone` with its weights.
+        progress: called with images done and images in all.
+
+    Raises:
+        DataError: a cache that was made from something else, named with what differs; an image that cannot be decoded.
+    """
+    variants = 2 if config.augmentation == "flip" and records.split == "train" else 1
+    fields = _provenance(records, config, backbone, variants)
+    folder = data / "features" / _folder_name(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    state_file = folder / f"{records.split}.json"
+    done = _images_done(state_file, fields)
+    shapes = {
+        "regions": (len(records), variants, backbone.grid**2, backbone.region_channels),
+        "global": (len(records), variants, backbone.global_channels),
+    }
+    arrays = {name: _open_array(folder / f"{records.split}-{name}.npy", shape, done) for name, shape in shapes.items()}
+    if done < len(records):
+        for start, features in _compute(records, config, backbone, variants, done):
+            stop = start + len(features["regions"])
+            for name, array in arrays.items():
+                array[start:stop] = features[name]
+                array.flush()
+            _write_json(state_file, {**fields, "images_done": stop})
+            if progress:
+                progress(stop, len(records))
+    return FrozenFeatures(arrays["regions"], arrays["global"])
+
+
+def _folder_name(config: ImageConfig) -> str:
+    name = f"{config.backbone}-{config.region_layer}-{config.global_layer}-grid{config.region_grid}-{config.image_size}"
+    return name + ("-flip" if config.augmentation == "flip" else "")
+
+
+def _provenance(records: RecordSplit, config: ImageConfig, backbone: Any, variants: int) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "collection": records.manifest.digest,
+        "weights": backbone.fingerprint(),
+        "region_layer": config.region_layer,
+        "global_layer": config.global_layer,
+        "region_grid": config.region_grid,
+        "image_size": config.image_size,
+        "augmentation": config.augmentation,
+        "variants": variants,
+        "images": len(records),
+    }
+
+
+def _images_done(state_file: Path, fields: dict[str, Any]) -> int:
+    if not state_file.exists():
+        return 0
+    stored = json.loads(state_file.read_text(encoding="utf-8"))
+    differing = [name for name, value in fields.items() if stored.get(name) != value]
+    if differing:
+        found = ", ".join(f"{name} {_short(stored.get(name))}, now {_short(fields[name])}" for name in differing)
+        raise DataError(
+            f"The feature cache {state_file.parent} is stale: made with {found}. Delete that folder to compute it anew, "
+            "or name the weights it was made with by --set image.weights=FILE."
+        )
+    return stored["images_done"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 16 else text[:12] + "..."
+
+
+def _open_array(path: Path, shape: tuple[int, ...], done: int) -> np.ndarray:
+    if done:
+        try:
+            array = np.load(path, mmap_mode="r" if done == shape[0] else "r+")
+        except (OSError, ValueError) as error:
+            raise DataError(f"The feature cache's {path} cannot be read ({error}). Delete its folder.") from error
+        if array.shape != shape:
+            raise DataError(f"{path} has the shape {array.shape}, expected {shape}. Delete its folder.")
+        return array
+    return np.lib.format.open_memmap(path, mode="w+", dtype="float16", shape=shape)
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    aside = path.with_suffix(".json.tmp")
+    aside.write_text(json.dumps(values, indent=2), encoding="utf-8")
+    os.replace(aside, path)
+
+
+def _compute(
+    records: RecordSplit, config: ImageConfig, backbone: Any, variants: int, done: int
+) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+    """Yield the number of the first image of each block and the block's features."""
+    import tensorflow as tf
+
+    from dafsn_tf.data.pipeline import image_batches
+
+    @tf.function(reduce_retracing=True)
+    def encode(images: Any) -> Any:
+        return backbone(images, training=False)
+
+    start = done
+    for images in image_batches(records, np.arange(done, len(records)), config.image_size, BLOCK):
+        encoded = [encode(images)] + ([encode(images[:, :, ::-1])] if variants == 2 else [])
+        features = {name: np.stack([part[name].numpy() for part in encoded], axis=1) for name in ("regions", "global")}
+        yield start, features
+        start += len(images)

@@ -1,0 +1,138 @@
+"""`tf.data` from records and cached features to batches.
+
+What an epoch shows is a function of seed and epoch alone (`epoch_plan`), drawn in NumPy; the graph only follows it. So
+a run can go on from any batch, bit for bit.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dafsn_tf.data.features import MAX_PIXELS, FrozenFeatures
+from dafsn_tf.data.records import RecordSplit
+from dafsn_tf.errors import DataError
+from dafsn_tf.preprocessing.image import ImagePreprocessor
+from dafsn_tf.preprocessing.text import TextPreprocessor
+
+
+def epoch_plan(
+    texts_per_image: np.ndarray, seed: int, epoch: int, variants: int = 1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the order of images, the text chosen for each, and the image variant, each (B,) int64.
+
+    Args:
+        texts_per_image: (B,) number of texts each image has; one is chosen at random.
+        seed: of the run.
+        epoch: from 0.
+        variants: 2 where an image may be seen mirrored.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    order = generator.permutation(len(texts_per_image))
+    texts = generator.integers(0, texts_per_image[order])
+    return order, texts, generator.integers(0, variants, size=len(order))
+
+
+def training_batches(
+    records: RecordSplit,
+    text_preprocessor: TextPreprocessor,
+    *,
+    image_size: int,
+    batch_size: int,
+    seed: int,
+    epochs: int,
+    first_epoch: int = 0,
+    skip: int = 0,
+    features: FrozenFeatures | None = None,
+    flip: bool = False,
+) -> tf.data.Dataset:
+    """Return batches of pairs for `DAFSN.fit`, epoch after epoch; incomplete batches are dropped.
+
+    Args:
+        records: the training split.
+        text_preprocessor: tokeniser and vocabulary.
+        image_size: pixels, height and width.
+        batch_size: B.
+        seed: of the run.
+        epochs: number of the epoch after the last one.
+        first_epoch: number of the first epoch, from 0.
+        skip: batches of the first epoch that were already seen.
+        features: the frozen backbone's; without them images are decoded.
+        flip: whether images are mirrored half of the time (with features: their second variant is used).
+
+    Returns:
+        Dictionaries of `word_ids` (B, T), `labels` (B, C), `image_index` (B,), and `images` (B, H, W, 3) or `regions`
+        (B, R, C) and `global` (B, C'). T is the longest text's of the batch.
+    """
+    counts = np.array([len(texts) for texts in records.texts], "int64")
+    first_text = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    all_texts = tf.constant([text for texts in records.texts for text in texts])
+    labels = tf.constant(records.labels, tf.float32)
+    variants = 2 if flip else 1
+
+    def plan(epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        order, texts, variant = epoch_plan(counts, seed, int(epoch), variants)
+        return order, first_text[order] + texts, variant
+
+    def epoch_indices(epoch: tf.Tensor) -> tf.data.Dataset:
+        columns = tf.numpy_function(plan, [epoch], [tf.int64] * 3, stateful=False)
+        rows = tf.data.Dataset.from_tensor_slices(tuple(tf.ensure_shape(column, [None]) for column in columns))
+        return rows.batch(batch_size, drop_remainder=True)
+
+    def batch_of(indices: tf.Tensor, texts: tf.Tensor, variant: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            **_image_inputs(records, features, image_size, indices, variant),
+            "word_ids": trim_padding(text_preprocessor(tf.gather(all_texts, texts))["word_ids"]),
+            "labels": tf.gather(labels, indices),
+            "image_index": indices,
+        }
+
+    batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_indices).skip(skip)
+    return batches.map(batch_of, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def image_batches(records: RecordSplit, indices: np.ndarray, image_size: int, batch_size: int) -> tf.data.Dataset:
+    """Return decoded images (n, H, W, 3) in [-1, 1] at `indices`, in order; the last batch may be smaller."""
+
+    def decode(batch: tf.Tensor) -> tf.Tensor:
+        return _image_inputs(records, None, image_size, batch, tf.zeros_like(batch))["images"]
+
+    batches = tf.data.Dataset.from_tensor_slices(indices.astype("int64")).batch(batch_size)
+    return batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def trim_padding(word_ids: tf.Tensor) -> tf.Tensor:
+    """Return word ids (N, T) without the columns in which every text is padding; at least one column stays."""
+    longest = tf.reduce_max(tf.reduce_sum(tf.cast(word_ids != 0, tf.int32), axis=1))
+    return word_ids[:, : tf.maximum(longest, 1)]
+
+
+def _image_inputs(
+    records: RecordSplit, features: FrozenFeatures | None, image_size: int, indices: tf.Tensor, variant: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    if features is not None:
+        regions, whole = tf.numpy_function(features.read, [indices, variant], [tf.float16] * 2, stateful=False)
+        regions.set_shape([indices.shape[0], *features.regions.shape[2:]])
+        whole.set_shape([indices.shape[0], *features.whole.shape[2:]])
+        return {"regions": tf.cast(regions, tf.float32), "global": tf.cast(whole, tf.float32)}
+
+    def read(numbers: np.ndarray) -> np.ndarray:
+        return np.array(records.read_images(numbers), dtype=object)
+
+    preprocess = ImagePreprocessor(image_size, MAX_PIXELS)
+    encoded = tf.ensure_shape(tf.numpy_function(read, [indices], tf.string, stateful=False), [indices.shape[0]])
+    decoded = preprocess(encoded)
+    checked = tf.numpy_function(_name_undecodable(records), [indices, decoded["status"]], tf.int32, stateful=False)
+    with tf.control_dependencies([checked]):
+        images = tf.identity(decoded["images"])
+    images.set_shape([indices.shape[0], image_size, image_size, 3])
+    return {"images": tf.where(variant[:, None, None, None] == 1, images[:, :, ::-1], images)}
+
+
+def _name_undecodable(records: RecordSplit) -> Any:
+    def check(indices: np.ndarray, status: np.ndarray) -> np.ndarray:
+        for index in indices[status != 0]:
+            raise DataError(f"Image '{records.ids[index]}' of split '{records.split}' cannot be decoded by TensorFlow.")
+        return status
+
+    return check

@@ -1,0 +1,125 @@
+"""From a run and a collection to the figures of DESIGN section 5."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dafsn_tf.config import EvaluationConfig
+from dafsn_tf.data.features import FrozenFeatures, Progress
+from dafsn_tf.data.records import RecordSplit, open_split
+from dafsn_tf.evaluation.embedding import Embeddings, embed_split, relevance_function
+from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
+from dafsn_tf.evaluation.protocols import evaluate_scores, selection_metrics, selection_value
+from dafsn_tf.evaluation.scoring import sentence_scores, word_scores
+from dafsn_tf.runs import Run, split_features
+
+
+def all_pairs_scores(
+    model: Any, embeddings: Embeddings, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
+    """Return the `sentence` and `word` scores (N, B) of all texts and images."""
+    return {
+        "sentence": sentence_scores(embeddings.sentences, embeddings.images),
+        "word": word_scores(
+            relevance_function(model), embeddings.words, embeddings.word_mask, embeddings.regions, progress=progress
+        ),
+    }
+
+
+def evaluate_run(
+    run: Run, data: Path, split: str = "test", progress: Callable[[int, int], None] | None = None
+) -> dict[str, Any]:
+    """Return the evaluation of a run on a split, in the form that `dafsn evaluate --json` writes.
+
+    Raises:
+        DataError, RunError, WeightsError: what the user can mend.
+    """
+    records = open_split(data, split)
+    features = split_features(run, data, records)
+    embeddings = embed_split(run.model, run.text_preprocessor, records, features)
+    scores = all_pairs_scores(run.model, embeddings, progress)
+    scores["fused"] = Fusion.from_dict(run.fusion).apply(scores["sentence"], scores["word"])
+    return {
+        "dataset": records.manifest.name,
+        "split": split,
+        "num_images": len(records),
+        "num_texts": len(embeddings.sentences),
+        "seed": run.info["seed"],
+        **evaluate_scores(scores, embeddings.collection),
+    }
+
+
+def evaluate_attention(run: Run, data: Path, split: str = "test", batch_size: int = 64) -> dict[str, float]:
+    """Return the pointing game of a split whose records name the objects behind the nouns.
+
+    Raises:
+        DataError: records without objects.
+    """
+    import tensorflow as tf
+
+    from dafsn_tf.evaluation.pointing import PointingGame
+
+    records = open_split(data, split)
+    features = split_features(run, data, records)
+    embeddings = embed_split(run.model, run.text_preprocessor, records, features)
+    game = PointingGame(run.model.image_encoder.region_centres)
+    attend = tf.function(run.model.attention.attend, reduce_retracing=True)
+    text_image = embeddings.collection.text_image
+    first_text = np.searchsorted(text_image, text_image)
+    for start in range(0, len(text_image), batch_size):
+        rows = slice(start, start + batch_size)
+        images = text_image[rows]
+        seen = attend(embeddings.words[rows], embeddings.word_mask[rows], embeddings.regions[images])
+        numbers = np.arange(len(text_image))[rows] - first_text[rows]
+        mentions = [
+            [mention for mention in records.mentions[image] if mention.text == number]
+            for image, number in zip(images, numbers, strict=True)
+        ]
+        boxes = [records.boxes[image] for image in images]
+        game.update(seen["attention"].numpy(), embeddings.word_offsets[rows], mentions, boxes)
+    return game.to_json()
+
+
+def validate(
+    model: Any,
+    text_preprocessor: Any,
+    records: RecordSplit,
+    features: FrozenFeatures | None,
+    config: EvaluationConfig,
+) -> dict[str, float]:
+    """Return an epoch's validation metrics; `val_retrieval` is the one to choose by (DESIGN section 5)."""
+    embeddings = embed_split(model, text_preprocessor, records, features, config.selection_texts)
+    if config.selection_score == "sentence":
+        scores = {"sentence": sentence_scores(embeddings.sentences, embeddings.images)}
+    else:
+        scores = all_pairs_scores(model, embeddings)
+    if config.selection_score == "fused":
+        fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
+        scores["fused"] = fusion.apply(scores["sentence"], scores["word"])
+    metrics = selection_metrics(scores[config.selection_score], embeddings.collection)
+    return {
+        "val_retrieval": selection_value(metrics, embeddings.collection.has_classes),
+        **{f"val_{name}": _mean(metrics, name) for name in ("map@all", "recall@1", "recall@10")},
+    }
+
+
+def choose_fusion(
+    model: Any,
+    text_preprocessor: Any,
+    records: RecordSplit,
+    features: FrozenFeatures | None,
+    config: EvaluationConfig,
+) -> tuple[Fusion, dict[str, Any], float]:
+    """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
+    embeddings = embed_split(model, text_preprocessor, records, features)
+    scores = all_pairs_scores(model, embeddings)
+    fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
+    scores["fused"] = fusion.apply(scores["sentence"], scores["word"])
+    value = selection_value(selection_metrics(scores["fused"], embeddings.collection), embeddings.collection.has_classes)
+    return fusion, evaluate_scores(scores, embeddings.collection), value
+
+
+def _mean(directions: dict[str, dict[str, float]], metric: str) -> float:
+    return float(np.mean([values[metric] for values in directions.values()]))

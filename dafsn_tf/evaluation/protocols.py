@@ -1,0 +1,160 @@
+"""What is relevant to what in a collection, and the metrics of its protocols (DESIGN section 5).
+
+Protocol `sentence`: each sentence is a text of its own. Protocol `document`: a picture's texts form one document, which
+scores with an image as the mean of its sentences.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dafsn_tf.errors import RunError
+from dafsn_tf.evaluation.metrics import METRICS, RECALL_CUTS, retrieval_metrics
+from dafsn_tf.evaluation.metrics import chance as chance_metrics
+from dafsn_tf.evaluation.scoring import document_scores
+
+DIRECTIONS = ("image_to_text", "text_to_image")
+
+Directions = dict[str, dict[str, float]]  # direction -> metric -> value
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A split as far as relevance goes.
+
+    A text and an image share a label when their pictures have at least one class in common. A picture without a class,
+    in a collection that has classes, shares labels with nothing but its own texts.
+
+    Attributes:
+        text_image: (N,) index of each text's image.
+        labels: (B, C) multi-hot classes of the images; None where the collection has no classes.
+        documents: whether an image's texts form one document.
+    """
+
+    text_image: np.ndarray
+    labels: np.ndarray | None = None
+    documents: bool = False
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether any picture has a class; without, MAP follows pair relevance."""
+        return self.labels is not None and bool(np.any(self.labels))
+
+
+class _Protocol(NamedTuple):
+    """One protocol's texts: documents or sentences."""
+
+    text_document: np.ndarray | None  # (N,) document of each sentence; None where sentences stand alone
+    pairs: np.ndarray  # (texts, B) bool
+    shared_labels: np.ndarray | None  # (texts, B) bool; None where pairs stand in
+
+    def metrics(self, scores: np.ndarray) -> Directions:
+        if self.text_document is not None:
+            scores = document_scores(scores, self.text_document)
+        labels = self.shared_labels
+        return {
+            "image_to_text": retrieval_metrics(scores.T, self.pairs.T, None if labels is None else labels.T),
+            "text_to_image": retrieval_metrics(scores, self.pairs, labels),
+        }
+
+    def chance(self) -> Directions:
+        labels = self.shared_labels
+        return {
+            "image_to_text": chance_metrics(self.pairs.T, None if labels is None else labels.T),
+            "text_to_image": chance_metrics(self.pairs, labels),
+        }
+
+
+def evaluate_scores(scores: Mapping[str, np.ndarray], collection: Collection, *, chance: bool = True) -> dict[str, Any]:
+    """Return every metric of every score, chance, and the number of queries.
+
+    The result holds `protocols` (protocol -> score name -> direction -> metric), `chance` (protocol -> direction ->
+    metric) and `queries` (protocol -> direction -> "queries", "queries_without_relevant": those that MAP leaves out).
+    Protocol `document` comes first where the collection has documents, `sentence` is always there.
+
+    Args:
+        scores: (N, B) by name, larger is better.
+        collection: the texts and images that were scored.
+        chance: whether to work out `chance`; without, the result has no such entry.
+
+    Raises:
+        RunError: no scores, or scores that do not fit the collection or hold NaN.
+    """
+    if not scores:
+        raise RunError("there are no scores to evaluate; give at least one (N, B) array by name.")
+    images = {_images(values, collection) for values in scores.values()}
+    if len(images) > 1:
+        raise RunError(f"scores name different numbers of images ({', '.join(map(str, sorted(images)))}).")
+    result: dict[str, Any] = {"protocols": {}, **({"chance": {}} if chance else {}), "queries": {}}
+    for name in ("document", "sentence") if collection.documents else ("sentence",):
+        protocol = _protocol(collection, images=min(images), documents=name == "document")
+        metrics = {score: protocol.metrics(values) for score, values in scores.items()}
+        result["protocols"][name] = {
+            score: {direction: {key: values[key] for key in METRICS} for direction, values in directions.items()}
+            for score, directions in metrics.items()
+        }
+        if chance:
+            result["chance"][name] = protocol.chance()
+        result["queries"][name] = {
+            direction: {key: int(values[key]) for key in ("queries", "queries_without_relevant")}
+            for direction, values in next(iter(metrics.values())).items()
+        }
+    return result
+
+
+def selection_metrics(scores: np.ndarray, collection: Collection) -> Directions:
+    """Return direction -> metric -> value of one score (N, B) under the protocol that choices are made by.
+
+    That is `document` where the collection has documents, else `sentence`.
+
+    Raises:
+        RunError: scores that do not fit the collection or hold NaN.
+    """
+    protocol = _protocol(collection, images=_images(scores, collection), documents=collection.documents)
+    return protocol.metrics(scores)
+
+
+def selection_value(protocols: Mapping[str, Any], score: str, has_classes: bool) -> float:
+    """Return the figure that picks an epoch, larger is better, under protocol `document` where it is there.
+
+    With classes MAP@all averaged over both directions, in [0, 1]; without, the sum of recall@1, 5 and 10 over both
+    directions, in [0, 6].
+
+    Args:
+        protocols: what `evaluate_scores` returns under that name.
+        score: "sentence", "word" or "fused".
+        has_classes: `Collection.has_classes`.
+    """
+    metrics = protocols["document" if "document" in protocols else "sentence"][score]
+    if has_classes:
+        return sum(metrics[direction]["map@all"] for direction in DIRECTIONS) / len(DIRECTIONS)
+    return sum(metrics[direction][f"recall@{cut}"] for direction in DIRECTIONS for cut in RECALL_CUTS)
+
+
+def _images(scores: np.ndarray, collection: Collection) -> int:
+    """Return the number of images of scores that fit the collection."""
+    texts, last = len(collection.text_image), int(np.max(collection.text_image, initial=-1))
+    labels = collection.labels
+    expected = f"({texts}, {last + 1} or more)" if labels is None else f"({texts}, {len(labels)})"
+    fits = scores.ndim == 2 and len(scores) == texts and scores.shape[1] > last
+    if not fits or (labels is not None and scores.shape[1] != len(labels)):
+        raise RunError(
+            f"scores have the shape {scores.shape}, the collection expects (texts, images) = {expected}. "
+            "Score the same split that the collection describes."
+        )
+    return scores.shape[1]
+
+
+def _protocol(collection: Collection, *, images: int, documents: bool) -> _Protocol:
+    text_image, text_document = np.asarray(collection.text_image), None
+    if documents:
+        text_image, text_document = np.unique(text_image, return_inverse=True)
+    pairs = text_image[:, None] == np.arange(images)
+    if not collection.has_classes:
+        return _Protocol(text_document, pairs, None)
+    labels = (np.asarray(collection.labels) > 0).astype(np.float32)
+    same = labels @ labels.T > 0
+    np.fill_diagonal(same, True)
+    return _Protocol(text_document, pairs, same[text_image])

@@ -1,0 +1,29 @@
+"""Figures as text tables."""
+
+from typing import Any
+
+COLUMNS = ("map@all", "map@50", "recall@1", "recall@5", "recall@10", "median_rank")
+
+
+def metrics_table(evaluation: dict[str, Any]) -> str:
+    """Return an evaluation as a text table: one row a protocol, score and direction, chance last."""
+    rows = [("protocol", "score", "direction", *COLUMNS)]
+    for protocol, scores in evaluation["protocols"].items():
+        named = {**scores, "chance": evaluation["chance"][protocol]}
+        for score, directions in named.items():
+            for direction, metrics in directions.items():
+                rows.append((protocol, score, direction.replace("_", " "), *(_figure(metrics, name) for name in COLUMNS)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    title = (
+        f"{evaluation['dataset']}, {evaluation['split']}: {evaluation['num_images']} images, "
+        f"{evaluation['num_texts']} texts, seed {evaluation['seed']}"
+    )
+    return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def _figure(metrics: dict[str, float], name: str) -> str:
+    value = metrics.get(name)
+    if value is None:
+        return "-"
+    return f"{value:.1f}" if name == "median_rank" else f"{value:.3f}"

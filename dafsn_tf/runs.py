@@ -1,0 +1,158 @@
+"""Run folders: what training leaves, and how everything after it reads it.
+
+    RUN/
+      config.toml       the resolved configuration
+      run.json          data, seed, classes, backbone, environment, and the result when finished
+      vocabulary.txt    one word a line, of the training split
+      metrics.csv       one row an epoch; `tensorboard/` has the same
+      best.keras        the epoch that validation chose
+      last.keras        the latest epoch with both optimizers, for --resume
+      fusion.json       how the word and the sentence score are mixed, chosen on validation
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dafsn_tf.config import Config, ImageConfig, load_config
+from dafsn_tf.data.features import FrozenFeatures, Progress, cached_features
+from dafsn_tf.data.records import RecordSplit
+from dafsn_tf.errors import RunError, WeightsError
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run, ready to encode.
+
+    Attributes:
+        path: the run folder.
+        config: resolved configuration.
+        model: `DAFSN` at the best epoch. With a frozen backbone it holds the heads alone; see `complete_model`.
+        text_preprocessor: `TextPreprocessor` over the run's vocabulary.
+        classes: names of the label classifier's classes.
+        fusion: `evaluation.fusion.Fusion` as a dictionary.
+        info: contents of run.json.
+    """
+
+    path: Path
+    config: Config
+    model: Any
+    text_preprocessor: Any
+    classes: tuple[str, ...]
+    fusion: dict[str, float]
+    info: dict[str, Any]
+
+
+def load_run(path: Path) -> Run:
+    """Return the run in a folder.
+
+    Raises:
+        RunError: no run there, or one that has not finished its first epoch.
+    """
+    import keras
+
+    from dafsn_tf.models import DAFSN  # noqa: F401  (registers the model with Keras)
+    from dafsn_tf.preprocessing.text import TextPreprocessor
+
+    info = read_run_info(path)
+    if not (path / "best.keras").exists() or not (path / "fusion.json").exists():
+        raise RunError(
+            f"{path} holds an unfinished run. Go on with: dafsn train --config {path}/config.toml "
+            f"--data {info['data']} --run {path} --resume"
+        )
+    config = load_config(path / "config.toml")
+    vocabulary = (path / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    return Run(
+        path=path,
+        config=config,
+        model=keras.models.load_model(path / "best.keras", compile=False),
+        text_preprocessor=TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets),
+        classes=tuple(info["classes"]),
+        fusion=json.loads((path / "fusion.json").read_text(encoding="utf-8")),
+        info=info,
+    )
+
+
+def read_run_info(path: Path) -> dict[str, Any]:
+    """Return the contents of a run's run.json.
+
+    Raises:
+        RunError: the folder is no run.
+    """
+    if not (path / "run.json").is_file():
+        found = "no such folder" if not path.exists() else "no run.json in it"
+        raise RunError(f"{path} is not a run folder ({found}). Make one with: dafsn train --data DATA --run {path}")
+    return json.loads((path / "run.json").read_text(encoding="utf-8"))
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write values as JSON, aside first, so that a reader never sees half a file."""
+    aside = path.with_name(f".{path.name}.tmp")
+    aside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    os.replace(aside, path)
+
+
+def load_backbone(config: ImageConfig) -> Any:
+    """Return the image encoder's backbone with its pre-trained weights.
+
+    Raises:
+        WeightsError: the weights cannot be had.
+    """
+    from dafsn_tf.layers.backbones import Backbone
+
+    backbone = Backbone(
+        config.backbone, config.image_size, config.region_layer, config.global_layer, config.region_grid
+    )
+    backbone.load_pretrained(config.weights)
+    return backbone
+
+
+def split_features(
+    run: Run, data: Path, records: RecordSplit, progress: Progress | None = None
+) -> FrozenFeatures | None:
+    """Return a split's features of the run's frozen backbone, or None where the backbone is trained.
+
+    Raises:
+        WeightsError: the weights at hand are not those of training, or cannot be had.
+        DataError: a stale cache.
+    """
+    if run.model.image_encoder.backbone is not None:
+        return None
+    backbone = load_backbone(run.config.image)
+    check_fingerprint(backbone, run.info["backbone_fingerprint"])
+    return cached_features(data, records, run.config.image, backbone, progress)
+
+
+def check_fingerprint(backbone: Any, expected: str) -> None:
+    """Refuse a backbone other than the one the heads were trained on."""
+    found = backbone.fingerprint()
+    if found != expected:
+        raise WeightsError(
+            f"These heads were trained over a backbone with fingerprint {expected[:12]}..., the weights given have "
+            f"{found[:12]}.... Name the weights of training by DAFSN_INCEPTION_WEIGHTS or --set image.weights=FILE."
+        )
+
+
+def complete_model(run: Run) -> Any:
+    """Return the run's model with its backbone, so that it reads pixels.
+
+    Raises:
+        WeightsError: the backbone's weights cannot be had, or are not those of training.
+    """
+    from dafsn_tf.models import DAFSN
+
+    if run.model.image_encoder.backbone is not None:
+        return run.model
+    model = DAFSN(run.config, run.model.vocabulary_size, run.model.num_classes, include_backbone=True)
+    model.build()
+    backbone = model.image_encoder.backbone
+    backbone.load_pretrained(run.config.image.weights)
+    check_fingerprint(backbone, run.info["backbone_fingerprint"])
+    for name in ("text_encoder", "classifier", "discriminator"):
+        if getattr(model, name) is not None:
+            getattr(model, name).set_weights(getattr(run.model, name).get_weights())
+    for name in ("region_standardizer", "global_standardizer", "region_projection", "global_projection"):
+        getattr(model.image_encoder, name).set_weights(getattr(run.model.image_encoder, name).get_weights())
+    return model

@@ -1,0 +1,47 @@
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real collections and weights; tests that use it are marked `data`."""
+    folder = Path(os.environ.get("DAFSN_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"there is no {folder}; DAFSN_DATA names the folder of real collections")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., Image.Image]:
+    """Makes a picture of noise: `picture(seed, width, height)`."""
+
+    def make(seed: int = 0, width: int = 24, height: int = 16) -> Image.Image:
+        pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+        return Image.fromarray(pixels)
+
+    return make
+
+
+@pytest.fixture
+def jsonl_source(tmp_path: Path, picture: Callable[..., Image.Image]) -> Callable[..., Path]:
+    """Writes a collection: `jsonl_source([{...}, "raw line"])`; dictionaries get their picture."""
+
+    def write(lines: list, folder: str = "animals") -> Path:
+        source = tmp_path / folder
+        source.mkdir()
+        for seed, line in enumerate(lines):
+            if isinstance(line, dict):
+                path = source / line["image"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                picture(seed).save(path)
+        text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
+        (source / "items.jsonl").write_text(text + "\n", encoding="utf-8")
+        return source
+
+    return write

@@ -1,0 +1,179 @@
+import struct
+import time
+import zlib
+from contextlib import nullcontext
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
+
+
+def encode(image, file_format, **options):
+    buffer = BytesIO()
+    image.save(buffer, file_format, **options)
+    return buffer.getvalue()
+
+
+def decode(encoded):
+    image = Image.open(BytesIO(encoded))
+    image.load()
+    return image
+
+
+def pixels(encoded):
+    image = decode(encoded)
+    assert image.mode == "RGB"
+    return np.asarray(image)
+
+
+def chunk(kind, body):
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width, height, depth, colour, body):
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
+def test_a_normal_picture_keeps_its_bytes(picture, file_format):
+    encoded = encode(picture(), file_format)
+    assert normalize_picture(encoded) is encoded
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_orientation(picture, orientation):
+    """Pixels are moved so that turning the picture as its EXIF says gives the one it was."""
+    upright = picture(width=6, height=4)
+    stored = upright.transpose(
+        {
+            2: Image.Transpose.FLIP_LEFT_RIGHT,
+            3: Image.Transpose.ROTATE_180,
+            4: Image.Transpose.FLIP_TOP_BOTTOM,
+            5: Image.Transpose.TRANSPOSE,
+            6: Image.Transpose.ROTATE_90,
+            7: Image.Transpose.TRANSVERSE,
+            8: Image.Transpose.ROTATE_270,
+        }[orientation]
+    )
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    result = normalize_picture(encode(stored, "PNG", exif=exif))
+    np.testing.assert_array_equal(pixels(result), np.asarray(upright))
+    assert decode(result).getexif().get(0x0112, 1) == 1
+
+
+def test_grey_palette_and_one_bit(picture):
+    grey = picture().convert("L")
+    np.testing.assert_array_equal(pixels(normalize_picture(encode(grey, "PNG"))), np.asarray(grey.convert("RGB")))
+    palette = picture().quantize(8)
+    np.testing.assert_array_equal(pixels(normalize_picture(encode(palette, "PNG"))), np.asarray(palette.convert("RGB")))
+    dots = picture().convert("1")
+    np.testing.assert_array_equal(pixels(normalize_picture(encode(dots, "PNG"))), np.asarray(dots.convert("RGB")))
+
+
+def test_sixteen_bit_grey_is_scaled():
+    values = np.array([[0, 128, 257, 32896, 65535]], np.uint16)
+    result = pixels(normalize_picture(encode(Image.fromarray(values), "PNG")))
+    np.testing.assert_array_equal(result[0, :, 0], [0, 0, 1, 128, 255])
+
+
+def test_sixteen_bit_colour_is_scaled():
+    row = np.array([0, 32896, 65535, 257, 514, 771], ">u2").tobytes()
+    result = normalize_picture(png(2, 1, 16, 2, b"\0" + row))
+    assert result[24] == 8
+    np.testing.assert_array_equal(pixels(result), [[[0, 128, 255], [1, 2, 3]]])
+
+
+def test_alpha_is_laid_on_white():
+    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], np.uint8)
+    result = pixels(normalize_picture(encode(Image.fromarray(rgba), "PNG")))
+    np.testing.assert_array_equal(result, [[[10, 20, 30], [255, 255, 255], [204, 204, 204]]])
+    palette = Image.new("P", (2, 1))
+    palette.putpalette([200, 0, 0, 0, 200, 0])
+    palette.putpixel((1, 0), 1)
+    result = pixels(normalize_picture(encode(palette, "PNG", transparency=0)))
+    np.testing.assert_array_equal(result, [[[255, 255, 255], [0, 200, 0]]])
+
+
+def test_cmyk(picture):
+    plain = Image.new("RGB", (16, 16), (200, 40, 90))
+    result = pixels(normalize_picture(encode(plain.convert("CMYK"), "JPEG", quality=100)))
+    np.testing.assert_allclose(result, np.asarray(plain), atol=3)
+
+
+@pytest.mark.parametrize("file_format", ["GIF", "WEBP"])
+def test_the_first_frame_of_animations(file_format):
+    frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue")]
+    options = {"lossless": True} if file_format == "WEBP" else {}
+    result = normalize_picture(encode(frames[0], file_format, save_all=True, append_images=frames[1:], **options))
+    np.testing.assert_allclose(pixels(result), np.asarray(frames[0]), atol=3)
+
+
+def test_bmp_and_small_lossless_sources_stay_lossless(picture):
+    result = normalize_picture(encode(picture(), "BMP"))
+    assert decode(result).format == "PNG"
+    np.testing.assert_array_equal(pixels(result), np.asarray(picture()))
+    assert decode(normalize_picture(encode(picture(width=300), "BMP"))).format == "JPEG"
+
+
+def test_large_pictures_are_reduced_to_the_shorter_side(picture):
+    encoded = encode(picture(width=90, height=60), "JPEG")
+    assert decode(normalize_picture(encoded, image_side=40)).size == (60, 40)
+    assert normalize_picture(encoded, image_side=60) is encoded
+
+
+def test_broken_exif_is_ignored(picture):
+    encoded = encode(picture(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    with decoder_settings():
+        assert normalize_picture(encoded) is encoded
+
+
+@pytest.mark.parametrize(
+    ("broken", "detail"),
+    [
+        (b"", "the file has 0 bytes"),
+        (b"This is a text.\n", "not a picture in JPEG, PNG, GIF, BMP, WEBP"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not a picture in JPEG, PNG, GIF, BMP, WEBP"),
+        (png(4, 4, 8, 2, b""), "OSError: "),
+    ],
+)
+def test_what_is_no_picture(broken, detail):
+    with pytest.raises(PictureError, match=detail) as error:
+        normalize_picture(broken)
+    assert error.value.kind == "undecodable_image"
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+def test_truncated_pictures(picture, file_format):
+    encoded = encode(picture(width=64, height=64), file_format)
+    with pytest.raises(PictureError) as error:
+        normalize_picture(encoded[: len(encoded) // 2])
+    assert error.value.kind == "undecodable_image"
+
+
+@pytest.mark.parametrize("settings", [nullcontext, decoder_settings])
+def test_too_many_pixels_are_refused_by_the_header(settings):
+    huge = png(20_000, 20_000, 8, 2, b"\0")
+    started = time.perf_counter()
+    with settings(), pytest.raises(PictureError, match="pixels") as error:
+        normalize_picture(huge)
+    assert error.value.kind == "too_many_pixels"
+    assert time.perf_counter() - started < 1
+
+
+def test_the_pixel_limit_is_ours_to_set(picture):
+    encoded = encode(picture(), "PNG")
+    assert normalize_picture(encoded, max_pixels=24 * 16) is encoded
+    with pytest.raises(PictureError, match="24 x 16 pixels, more than 383: reduce it or raise --max-pixels"):
+        normalize_picture(encoded, max_pixels=24 * 16 - 1)
+
+
+def test_pillows_limit_comes_back():
+    limit = Image.MAX_IMAGE_PIXELS
+    with decoder_settings():
+        assert Image.MAX_IMAGE_PIXELS is None
+    assert limit == Image.MAX_IMAGE_PIXELS

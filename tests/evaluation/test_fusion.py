@@ -1,0 +1,127 @@
+import json
+
+import numpy as np
+import pytest
+
+from dafsn_tf.errors import RunError
+from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
+from dafsn_tf.evaluation.protocols import Collection, selection_metrics
+
+FUSION = Fusion(sentence_mean=1.0, sentence_deviation=2.0, word_mean=-1.0, word_deviation=0.5, weight=0.25)
+IMAGES = 30
+TEXT_IMAGE = np.repeat(np.arange(IMAGES), 2)
+LABELS = np.eye(3)[np.arange(IMAGES) % 3]
+
+
+def noise(seed):
+    return np.random.default_rng(seed).standard_normal((2 * IMAGES, IMAGES)).astype(np.float32)
+
+
+def pairs():
+    return (TEXT_IMAGE[:, None] == np.arange(IMAGES)).astype(np.float32)
+
+
+def same_class():
+    return (LABELS @ LABELS.T)[TEXT_IMAGE].astype(np.float32)
+
+
+def test_apply_mixes_standardised_scores():
+    fused = FUSION.apply(np.array([[3.0, 1.0]]), np.array([[0.0, -1.5]]))
+    assert fused.dtype == np.float32
+    assert fused.tolist() == [[0.75 * 1 + 0.25 * 2, 0.25 * -1]]
+
+
+def test_apply_leaves_its_arguments_alone():
+    sentence, word = np.ones((1, 2), np.float32), np.ones((1, 2), np.float32)
+    FUSION.apply(sentence, word)
+    assert sentence.tolist() == word.tolist() == [[1, 1]]
+
+
+def test_dictionary_round_trip_through_json():
+    assert Fusion.from_dict(json.loads(json.dumps(FUSION.to_dict()))) == FUSION
+
+
+def test_from_dict_names_what_it_expected():
+    with pytest.raises(RunError, match=r"fusion holds weight; expected sentence_mean, .*, weight"):
+        Fusion.from_dict({"weight": 0.5})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("weight", 1.5, r"weight is 1\.5; it must be in \[0, 1\]"),
+        ("word_deviation", 0.0, r"word_deviation is 0\.0; it must be positive"),
+        ("word_mean", float("nan"), "word_mean is nan; it must be a finite number"),
+        ("sentence_mean", "1", "sentence_mean is '1'; it must be a finite number"),
+    ],
+)
+def test_refuses_numbers_out_of_range(name, value, message):
+    with pytest.raises(RunError, match=message):
+        Fusion.from_dict(FUSION.to_dict() | {name: value})
+
+
+def test_standardises_by_the_moments_of_all_pairs():
+    sentence, word = 3 * noise(0) + 2, 0.1 * noise(1) - 4
+    fusion = fit_fusion(sentence, word, Collection(TEXT_IMAGE))
+    assert fusion.sentence_mean == pytest.approx(sentence.astype(np.float64).mean())
+    assert fusion.sentence_deviation == pytest.approx(sentence.astype(np.float64).std())
+    assert fusion.word_mean == pytest.approx(word.astype(np.float64).mean())
+    assert fusion.word_deviation == pytest.approx(word.astype(np.float64).std())
+
+
+def test_scores_that_agree_keep_the_middle_weight():
+    scores = pairs() + 0.01 * noise(0)
+    assert fit_fusion(scores, scores, Collection(TEXT_IMAGE)).weight == 0.5
+
+
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("metric", ["map", "recall", "balanced"])
+def test_weight_is_the_best_of_all_tried(metric, documents):
+    collection = Collection(TEXT_IMAGE, LABELS, documents)
+    sentence, word = 1.5 * same_class() + noise(0), 3 * pairs() + noise(1)
+
+    def value(weight):
+        found = selection_metrics(Fusion(*fitted_moments, weight=weight).apply(sentence, word), collection)
+        precision = np.mean([found[direction]["map@all"] for direction in found])
+        recall = np.mean([found[direction][f"recall@{k}"] for direction in found for k in (1, 5, 10)])
+        return {"map": precision, "recall": recall, "balanced": (precision + recall) / 2}[metric]
+
+    fusion = fit_fusion(sentence, word, collection, metric)
+    fitted_moments = tuple(fusion.to_dict().values())[:4]
+    values = {weight: value(weight) for weight in np.arange(21) / 20}
+    assert values[fusion.weight] == pytest.approx(max(values.values()), abs=1e-12)
+    assert fusion.weight * 20 == pytest.approx(round(fusion.weight * 20))
+
+
+def test_each_metric_leans_to_the_score_that_serves_it():
+    collection = Collection(TEXT_IMAGE, LABELS)
+    sentence, word = 2 * same_class() + noise(0), 3 * pairs() + noise(1)
+    by_map, balanced, by_recall = (
+        fit_fusion(sentence, word, collection, m).weight for m in ("map", "balanced", "recall")
+    )
+    assert by_map <= balanced <= by_recall
+    assert by_map < by_recall
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, -3.3])
+def test_a_constant_score_counts_nothing(constant):
+    word = np.full((2 * IMAGES, IMAGES), constant, np.float32)
+    sentence = pairs() + 0.01 * noise(0)
+    fusion = fit_fusion(sentence, word, Collection(TEXT_IMAGE))
+    assert fusion.word_deviation == 1
+    assert fusion.weight < 1
+    fused = selection_metrics(fusion.apply(sentence, word), Collection(TEXT_IMAGE))
+    assert fused["text_to_image"]["recall@1"] == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, -np.inf])
+def test_refuses_scores_that_are_not_finite(bad):
+    word = noise(0)
+    word[0, 0] = bad
+    with pytest.raises(RunError, match="word scores are not all finite"):
+        fit_fusion(noise(1), word, Collection(TEXT_IMAGE))
+
+
+def test_refuses_scores_of_different_shapes():
+    with pytest.raises(RunError, match=r"\(60, 30\), word scores \(30, 60\); they must agree"):
+        fit_fusion(noise(0), noise(1).T, Collection(TEXT_IMAGE))
