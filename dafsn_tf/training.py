@@ -5,13 +5,16 @@ import platform
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dafsn_tf.config import Config
 from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.records import Manifest, RecordSplit, open_split
 from dafsn_tf.errors import DataError, RunError
 from dafsn_tf.runs import load_backbone, read_run_info, write_json
+
+if TYPE_CHECKING:
+    from dafsn_tf.data.pipeline import ImageInputs
 
 
 def train(
@@ -49,14 +52,14 @@ def train(
     if "result" in read_run_info(run):
         return read_run_info(run)["result"]
 
-    features = _features(config, data, records, run, write)
+    inputs = _image_inputs(config, data, records, run, write)
     keras.utils.set_random_seed(seed)
     text_preprocessor = _text_preprocessor(config, records["train"], run)
     batch_size = min(config.training.batch_size, len(records["train"]))
     steps = len(records["train"]) // batch_size
-    model = _model(config, text_preprocessor, manifest, features["train"], steps, run if resume else None)
-    _fit(model, config, records, features, text_preprocessor, run, state, seed, batch_size, write)
-    return _finish(config, text_preprocessor, records["validation"], features["validation"], run, state, write)
+    model = _model(config, text_preprocessor, manifest, inputs["train"], steps, run if resume else None)
+    _fit(model, config, records, inputs, text_preprocessor, run, state, seed, batch_size, write)
+    return _finish(config, text_preprocessor, records["validation"], inputs["validation"], run, state, write)
 
 
 def _open_run(
@@ -104,12 +107,17 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _features(
+def _image_inputs(
     config: Config, data: Path, records: dict[str, RecordSplit], run: Path, write: Callable[[str], None]
-) -> dict[str, FrozenFeatures | None]:
-    """Return each split's features of a frozen backbone, and note its fingerprint in the run."""
+) -> dict[str, "ImageInputs"]:
+    """Return each split's frozen backbone features, or its images where the backbone is trained.
+
+    The fingerprint of a frozen backbone is noted in the run: its heads fit no other.
+    """
     if config.image.backbone != "inception_v3":
-        return dict.fromkeys(records)
+        from dafsn_tf.data.pipeline import decoded_images
+
+        return {name: decoded_images(split, config.image.image_size) for name, split in records.items()}
     backbone = load_backbone(config.image)
     write_json(run / "run.json", {**read_run_info(run), "backbone_fingerprint": backbone.fingerprint()})
     return {
@@ -154,7 +162,7 @@ def _model(
     config: Config,
     text_preprocessor: Any,
     manifest: Manifest,
-    features: FrozenFeatures | None,
+    inputs: "ImageInputs",
     steps: int,
     resumed: Path | None,
 ) -> Any:
@@ -168,9 +176,9 @@ def _model(
     model = DAFSN(config, text_preprocessor.vocabulary_size, classes, include_backbone=False)
     model.build()
     encoder = model.image_encoder
-    if features is not None and encoder.region_standardizer is not None and encoder.global_standardizer is not None:
-        encoder.region_standardizer.adapt(regions for regions, _ in features.batches())
-        encoder.global_standardizer.adapt(whole for _, whole in features.batches())
+    if isinstance(inputs, FrozenFeatures):
+        encoder.region_standardizer.adapt(regions for regions, _ in inputs.batches())
+        encoder.global_standardizer.adapt(whole for _, whole in inputs.batches())
     training, discriminator = config.training, config.discriminator
     model.compile(
         optimizer=keras.optimizers.AdamW(
@@ -208,7 +216,7 @@ def _fit(
     model: Any,
     config: Config,
     records: dict[str, RecordSplit],
-    features: dict[str, FrozenFeatures | None],
+    inputs: dict[str, "ImageInputs"],
     text_preprocessor: Any,
     run: Path,
     state: dict[str, Any],
@@ -232,12 +240,12 @@ def _fit(
         seed=seed,
         epochs=training.epochs,
         first_epoch=state["epochs_done"],
-        features=features["train"],
+        inputs=inputs["train"],
         flip=config.image.augmentation == "flip",
     )
 
     def evaluate(model: Any) -> dict[str, float]:
-        return validate(model, text_preprocessor, records["validation"], features["validation"], config.evaluation)
+        return validate(model, text_preprocessor, records["validation"], inputs["validation"], config.evaluation)
 
     write(
         f"training on {len(records['train'])} images, {steps} batches of {batch_size} an epoch; "
@@ -264,7 +272,7 @@ def _finish(
     config: Config,
     text_preprocessor: Any,
     records: RecordSplit,
-    features: FrozenFeatures | None,
+    inputs: "ImageInputs",
     run: Path,
     state: dict[str, Any],
     write: Callable[[str], None],
@@ -275,7 +283,7 @@ def _finish(
     from dafsn_tf.evaluation.evaluate import choose_fusion
 
     model: Any = keras.models.load_model(run / "best.keras", compile=False)
-    fusion, validation, selection = choose_fusion(model, text_preprocessor, records, features, config.evaluation)
+    fusion, validation, selection = choose_fusion(model, text_preprocessor, records, inputs, config.evaluation)
     write_json(run / "fusion.json", fusion.to_dict())
     info = read_run_info(run)
     info["result"] = {

@@ -4,6 +4,8 @@ What an epoch shows is a function of seed and epoch alone (`epoch_plan`), drawn 
 a run can go on from any batch, bit for bit.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,45 @@ from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import DataError
 from dafsn_tf.preprocessing.image import ImagePreprocessor
 from dafsn_tf.preprocessing.text import TextPreprocessor
+
+
+DECODED_LIMIT = 2**31  # bytes of decoded images that are kept in memory
+
+
+@dataclass(frozen=True)
+class DecodedImages:
+    """Images of a split, decoded once: what a backbone that is trained reads every epoch.
+
+    Attributes:
+        images: (B, H, W, 3) float32 in [-1, 1].
+    """
+
+    images: np.ndarray
+
+    def read(self, indices: np.ndarray) -> np.ndarray:
+        """Return the images (n, H, W, 3) at `indices` (n,)."""
+        return self.images[indices]
+
+    def batches(self, size: int = 64) -> Iterator[np.ndarray]:
+        """Yield all images in order."""
+        for start in range(0, len(self.images), size):
+            yield self.images[start : start + size]
+
+
+ImageInputs = FrozenFeatures | DecodedImages | None  # None: decoded again whenever they are read
+
+
+def decoded_images(records: RecordSplit, image_size: int) -> DecodedImages | None:
+    """Return a split's images in memory, or None where they would take more than `DECODED_LIMIT`."""
+    shape = (len(records), image_size, image_size, 3)
+    if 4 * np.prod(shape) > DECODED_LIMIT:
+        return None
+    images = np.empty(shape, "float32")
+    start = 0
+    for batch in image_batches(records, np.arange(len(records)), image_size, 64):
+        images[start : start + len(batch)] = batch
+        start += len(batch)
+    return DecodedImages(images)
 
 
 def epoch_plan(
@@ -43,7 +84,7 @@ def training_batches(
     epochs: int,
     first_epoch: int = 0,
     skip: int = 0,
-    features: FrozenFeatures | None = None,
+    inputs: ImageInputs = None,
     flip: bool = False,
 ) -> tf.data.Dataset:
     """Return batches of pairs for `DAFSN.fit`, epoch after epoch; incomplete batches are dropped.
@@ -57,7 +98,7 @@ def training_batches(
         epochs: number of the epoch after the last one.
         first_epoch: number of the first epoch, from 0.
         skip: batches of the first epoch that were already seen.
-        features: the frozen backbone's; without them images are decoded.
+        inputs: frozen backbone features or decoded images; None decodes.
         flip: whether images are mirrored half of the time (with features: their second variant is used).
 
     Returns:
@@ -81,7 +122,7 @@ def training_batches(
 
     def batch_of(indices: tf.Tensor, texts: tf.Tensor, variant: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
-            **_image_inputs(records, features, image_size, indices, variant),
+            **_image_inputs(records, inputs, image_size, indices, variant),
             "word_ids": trim_padding(text_preprocessor(tf.gather(all_texts, texts))["word_ids"]),
             "labels": tf.gather(labels, indices),
             "image_index": indices,
@@ -108,14 +149,22 @@ def trim_padding(word_ids: tf.Tensor) -> tf.Tensor:
 
 
 def _image_inputs(
-    records: RecordSplit, features: FrozenFeatures | None, image_size: int, indices: tf.Tensor, variant: tf.Tensor
+    records: RecordSplit, inputs: ImageInputs, image_size: int, indices: tf.Tensor, variant: tf.Tensor
 ) -> dict[str, tf.Tensor]:
-    if features is not None:
-        regions, whole = tf.numpy_function(features.read, [indices, variant], [tf.float16] * 2, stateful=False)
-        regions.set_shape([indices.shape[0], *features.regions.shape[2:]])
-        whole.set_shape([indices.shape[0], *features.whole.shape[2:]])
+    if isinstance(inputs, FrozenFeatures):
+        regions, whole = tf.numpy_function(inputs.read, [indices, variant], [tf.float16] * 2, stateful=False)
+        regions.set_shape([indices.shape[0], *inputs.regions.shape[2:]])
+        whole.set_shape([indices.shape[0], *inputs.whole.shape[2:]])
         return {"regions": tf.cast(regions, tf.float32), "global": tf.cast(whole, tf.float32)}
+    if isinstance(inputs, DecodedImages):
+        images = tf.numpy_function(inputs.read, [indices], tf.float32, stateful=False)
+    else:
+        images = _decode(records, image_size, indices)
+    images.set_shape([indices.shape[0], image_size, image_size, 3])
+    return {"images": tf.where(variant[:, None, None, None] == 1, images[:, :, ::-1], images)}
 
+
+def _decode(records: RecordSplit, image_size: int, indices: tf.Tensor) -> tf.Tensor:
     def read(numbers: np.ndarray) -> np.ndarray:
         return np.array(records.read_images(numbers), dtype=object)
 
@@ -124,9 +173,7 @@ def _image_inputs(
     decoded = preprocess(encoded)
     checked = tf.numpy_function(_name_undecodable(records), [indices, decoded["status"]], tf.int32, stateful=False)
     with tf.control_dependencies([checked]):
-        images = tf.identity(decoded["images"])
-    images.set_shape([indices.shape[0], image_size, image_size, 3])
-    return {"images": tf.where(variant[:, None, None, None] == 1, images[:, :, ::-1], images)}
+        return tf.identity(decoded["images"])
 
 
 def _name_undecodable(records: RecordSplit) -> Any:

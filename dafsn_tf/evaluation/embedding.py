@@ -1,12 +1,13 @@
 """Every text and image of a split in the aligned space."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from dafsn_tf.data.features import FrozenFeatures
+from dafsn_tf.data.pipeline import ImageInputs, image_batches, trim_padding
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.evaluation.protocols import Collection
 
@@ -36,7 +37,7 @@ def embed_split(
     model: Any,
     text_preprocessor: Any,
     records: RecordSplit,
-    features: FrozenFeatures | None = None,
+    inputs: ImageInputs = None,
     texts_per_image: int = 0,
 ) -> Embeddings:
     """Return the embeddings of a split.
@@ -45,7 +46,7 @@ def embed_split(
         model: `DAFSN`.
         text_preprocessor: tokeniser and vocabulary of its run.
         records: the split.
-        features: the frozen backbone's; without them images are decoded and go through the model's own backbone.
+        inputs: the split's frozen backbone features or decoded images; None decodes.
         texts_per_image: only the first texts of each image; 0 takes all.
     """
     chosen = [texts[:texts_per_image] if texts_per_image else texts for texts in records.texts]
@@ -53,17 +54,13 @@ def embed_split(
     labels = records.labels if records.labels.size and records.labels.any() else None
     return Embeddings(
         **embed_texts(model, text_preprocessor, [text for texts in chosen for text in texts]),
-        **_embed_images(model, records, features),
+        **_embed_images(model, records, inputs),
         collection=Collection(text_image=text_image, labels=labels, documents=records.manifest.documents),
     )
 
 
 def embed_texts(model: Any, text_preprocessor: Any, texts: list[str]) -> dict[str, np.ndarray]:
     """Return `sentences` (N, D), `words` (N, T, D), `word_mask` (N, T) and `word_offsets` (N, T, 2) of texts."""
-    import tensorflow as tf
-
-    from dafsn_tf.data.pipeline import trim_padding
-
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def encode(word_ids: Any) -> Any:
         return model.encode_texts(word_ids, training=False)
@@ -80,23 +77,21 @@ def embed_texts(model: Any, text_preprocessor: Any, texts: list[str]) -> dict[st
     }
 
 
-def _embed_images(model: Any, records: RecordSplit, features: FrozenFeatures | None) -> dict[str, np.ndarray]:
-    import tensorflow as tf
-
-    from dafsn_tf.data.pipeline import image_batches
-
+def _embed_images(model: Any, records: RecordSplit, inputs: ImageInputs) -> dict[str, np.ndarray]:
     @tf.function(reduce_retracing=True)
     def encode(images: Any) -> Any:
         return model.encode_images(images, training=False)
 
-    if features is not None:
-        inputs: Any = (
+    if isinstance(inputs, FrozenFeatures):
+        batches: Any = (
             {"regions": tf.cast(regions, tf.float32), "global": tf.cast(whole, tf.float32)}
-            for regions, whole in features.batches(BATCH)
+            for regions, whole in inputs.batches(BATCH)
         )
+    elif inputs is not None:
+        batches = map(tf.constant, inputs.batches())
     else:
-        inputs = image_batches(records, np.arange(len(records)), model.config.image.image_size, 64)
-    encoded = [encode(images) for images in inputs]
+        batches = image_batches(records, np.arange(len(records)), model.config.image.image_size, 64)
+    encoded = [encode(images) for images in batches]
     return {"images": _joined(encoded, "image_features"), "regions": _joined(encoded, "region_features")}
 
 
@@ -107,8 +102,6 @@ def _joined(parts: list[dict[str, Any]], name: str) -> np.ndarray:
 
 def relevance_function(model: Any) -> Any:
     """Return a compiled function of word features, word mask and region features to all pairs' word scores (n, b)."""
-    import tensorflow as tf
-
     @tf.function(reduce_retracing=True)
     def relevance(words: Any, mask: Any, regions: Any) -> Any:
         return model.attention(words, mask, regions)

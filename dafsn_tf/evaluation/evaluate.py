@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from dafsn_tf.config import EvaluationConfig
-from dafsn_tf.data.features import FrozenFeatures, Progress
+from dafsn_tf.data.features import Progress
+from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embeddings, embed_split, relevance_function
 from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
@@ -86,11 +87,11 @@ def validate(
     model: Any,
     text_preprocessor: Any,
     records: RecordSplit,
-    features: FrozenFeatures | None,
+    inputs: ImageInputs,
     config: EvaluationConfig,
 ) -> dict[str, float]:
     """Return an epoch's validation metrics; `val_retrieval` is the one to choose by (DESIGN section 5)."""
-    embeddings = embed_split(model, text_preprocessor, records, features, config.selection_texts)
+    embeddings = embed_split(model, text_preprocessor, records, inputs, config.selection_texts)
     if config.selection_score == "sentence":
         scores = {"sentence": sentence_scores(embeddings.sentences, embeddings.images)}
     else:
@@ -109,11 +110,11 @@ def choose_fusion(
     model: Any,
     text_preprocessor: Any,
     records: RecordSplit,
-    features: FrozenFeatures | None,
+    inputs: ImageInputs,
     config: EvaluationConfig,
 ) -> tuple[Fusion, dict[str, Any], float]:
     """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
-    embeddings = embed_split(model, text_preprocessor, records, features)
+    embeddings = embed_split(model, text_preprocessor, records, inputs)
     scores = all_pairs_scores(model, embeddings)
     fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
     scores["fused"] = fusion.apply(scores["sentence"], scores["word"])

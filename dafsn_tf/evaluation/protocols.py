@@ -116,18 +116,12 @@ def selection_metrics(scores: np.ndarray, collection: Collection) -> Directions:
     return protocol.metrics(scores)
 
 
-def selection_value(protocols: Mapping[str, Any], score: str, has_classes: bool) -> float:
-    """Return the figure that picks an epoch, larger is better, under protocol `document` where it is there.
+def selection_value(metrics: Mapping[str, Mapping[str, float]], has_classes: bool) -> float:
+    """Return the figure that picks an epoch from what `selection_metrics` returns; larger is better.
 
     With classes MAP@all averaged over both directions, in [0, 1]; without, the sum of recall@1, 5 and 10 over both
     directions, in [0, 6].
-
-    Args:
-        protocols: what `evaluate_scores` returns under that name.
-        score: "sentence", "word" or "fused".
-        has_classes: `Collection.has_classes`.
     """
-    metrics = protocols["document" if "document" in protocols else "sentence"][score]
     if has_classes:
         return sum(metrics[direction]["map@all"] for direction in DIRECTIONS) / len(DIRECTIONS)
     return sum(metrics[direction][f"recall@{cut}"] for direction in DIRECTIONS for cut in RECALL_CUTS)

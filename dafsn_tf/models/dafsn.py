@@ -263,10 +263,11 @@ class DAFSN(keras.Model):
 
 def cosine_scores(sentence_features: Any, image_features: Any) -> Any:
     """Return cos (N, B) of sentence features (N, D) and image features (B, D), in float32."""
-    return ops.matmul(_unit(sentence_features), ops.transpose(_unit(image_features)))
+    return ops.matmul(unit_vectors(sentence_features), ops.transpose(unit_vectors(image_features)))
 
 
-def _unit(features: Any) -> Any:
+def unit_vectors(features: Any) -> Any:
+    """Return features (..., D) at unit length, in float32."""
     features = ops.cast(features, "float32")
     return features / ops.sqrt(ops.maximum(ops.sum(ops.square(features), axis=-1, keepdims=True), 1e-12))
 

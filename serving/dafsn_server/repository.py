@@ -115,18 +115,17 @@ class Repository:
     def _first_update(self, name: str) -> str:
         """Load a newly named model; returns what went wrong, or nothing."""
         versions = self._models[name]
+        base_path = versions.config.base_path
         try:
             versions.update()
         except OSError as error:
-            return (
-                f"{{name: {name}}} due to error: Could not find base path {versions.config.base_path}: {error.strerror}"
-            )
+            return f"{{name: {name}}} due to error: Could not find base path {base_path}: {error.strerror}"
         if versions.available():
             return ""
         for number, (_, failure) in sorted(versions.snapshot().items(), reverse=True):
             if failure:
                 return f"{{name: {name} version: {number}}} due to error: {failure.message}"
-        return f"{{name: {name}}} due to error: No versions of servable {name} found under base path {versions.config.base_path}"
+        return f"{{name: {name}}} due to error: No versions of servable {name} found under base path {base_path}"
 
     def _set_labels(self, config: ModelConfig) -> None:
         available = self._models[config.name].available()

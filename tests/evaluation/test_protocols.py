@@ -92,14 +92,14 @@ def test_selection_prefers_documents():
     chosen = selection_metrics(SCORES, collection)
     assert {d: only(m) for d, m in chosen.items()} == protocols["document"]["word"]
     expected = (chosen["image_to_text"]["map@all"] + chosen["text_to_image"]["map@all"]) / 2
-    assert selection_value(protocols, "word", has_classes=True) == pytest.approx(expected)
+    assert selection_value(chosen, has_classes=True) == pytest.approx(expected)
 
 
 def test_selection_value_without_classes_is_the_recall_sum():
     metrics = {"map@all": 0.9, "recall@1": 0.1, "recall@5": 0.2, "recall@10": 0.4}
-    protocols = {"sentence": {"fused": {"image_to_text": metrics, "text_to_image": metrics | {"recall@1": 0.3}}}}
-    assert selection_value(protocols, "fused", has_classes=False) == pytest.approx(0.7 + 0.9)
-    assert selection_value(protocols, "fused", has_classes=True) == pytest.approx(0.9)
+    directions = {"image_to_text": metrics, "text_to_image": metrics | {"recall@1": 0.3}}
+    assert selection_value(directions, has_classes=False) == pytest.approx(0.7 + 0.9)
+    assert selection_value(directions, has_classes=True) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 3), (5, 5), (5,)])

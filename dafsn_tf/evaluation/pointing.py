@@ -1,0 +1,122 @@
+"""The pointing game: does the attention of a noun peak inside the object that it names?
+
+After Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dafsn_tf.data.items import Mention
+from dafsn_tf.errors import DataError, RunError
+
+
+@dataclass(frozen=True)
+class PointingResult:
+    """The outcome of a pointing game; shares are in [0, 1]."""
+
+    hits: int  # mentions whose attention peaked inside their box
+    total: int  # mentions whose word was kept
+    skipped: int  # mentions whose word was cut off: they lie beyond the T words of their text
+    accuracy: float  # hits / total
+    chance: float  # mean area of the mentioned boxes: what a point drawn evenly would reach
+    big: float  # accuracy for boxes of the median area of the mentioned ones or more
+    small: float  # accuracy for boxes of the median area or less
+
+
+class PointingGame:
+    """Counts hits over texts that come in chunks.
+
+    Example: two regions centred on (.25, .5) and (.75, .5), the text "a star" whose "star" names the box
+    (.5, 0, 1, 1). Attention (.2, .8) of "star" peaks at x = .75, inside: one hit of one, by chance .5.
+
+    Args:
+        region_centres: (R, 2), x and y of each region's centre in [0, 1] of width and height.
+    """
+
+    def __init__(self, region_centres: np.ndarray) -> None:
+        self.region_centres = np.asarray(region_centres)
+        self._hits: list[bool] = []
+        self._areas: list[float] = []
+        self._skipped = 0
+
+    def update(
+        self,
+        attention: np.ndarray,
+        word_offsets: np.ndarray,
+        mentions: Sequence[Sequence[Mention]],
+        boxes: Sequence[np.ndarray],
+    ) -> None:
+        """Play a chunk of N texts, each with its own image.
+
+        Where several words make up a noun (characters, in scripts without spaces), their mean attention counts.
+
+        Args:
+            attention: (N, T, R), of each word over the regions of its text's image.
+            word_offsets: (N, T, 2), bytes [start, end) of each word in its text; equal for padding.
+            mentions: of each text, its own nouns; `Mention.text` is not read.
+            boxes: of each text, the objects of its image, (O, 4): left, top, right, bottom in [0, 1].
+
+        Raises:
+            RunError: attention that is not finite, or over other regions than the game's.
+        """
+        if attention.shape[-1] != len(self.region_centres):
+            raise RunError(
+                f"The attention covers {attention.shape[-1]} regions, but there are {len(self.region_centres)} region "
+                "centres. Take both from one image encoder."
+            )
+        if not np.isfinite(attention).all():
+            raise RunError("The attention holds NaN or infinity: the run has diverged. Train it anew.")
+        for row, offsets, nouns, objects in zip(attention, word_offsets, mentions, boxes, strict=True):
+            for mention in nouns:
+                words = (offsets[:, 0] < mention.end) & (offsets[:, 1] > mention.start)
+                if words.any():
+                    self._play(row[words].mean(0), objects[mention.box])
+                else:
+                    self._skipped += 1
+
+    def result(self) -> PointingResult:
+        """Return the outcome so far.
+
+        Raises:
+            DataError: no mention was played.
+        """
+        if not self._hits:
+            raise DataError(
+                f"The pointing game has no noun to follow: {self._skipped} of its nouns lie beyond the words that are "
+                "kept of a text (text.max_words)."
+                if self._skipped
+                else "The pointing game needs records that say which noun names which box; these have none."
+            )
+        hits, areas = np.array(self._hits), np.array(self._areas)
+        median = np.median(areas)
+        return PointingResult(
+            hits=int(hits.sum()),
+            total=len(hits),
+            skipped=self._skipped,
+            accuracy=float(hits.mean()),
+            chance=float(areas.mean()),
+            big=float(hits[areas >= median].mean()),
+            small=float(hits[areas <= median].mean()),
+        )
+
+    def to_json(self) -> dict[str, float]:
+        """Return `pointing_game` (the accuracy), `chance`, `big` and `small` of `result`.
+
+        Raises:
+            DataError: as `result`.
+        """
+        result = self.result()
+        return {
+            "pointing_game": result.accuracy,
+            "chance": result.chance,
+            "big": result.big,
+            "small": result.small,
+        }
+
+    def _play(self, attention: np.ndarray, box: np.ndarray) -> None:
+        x, y = self.region_centres[attention.argmax()]
+        left, top, right, bottom = (float(edge) for edge in box)
+        self._hits.append(bool(left <= x <= right and top <= y <= bottom))
+        self._areas.append((right - left) * (bottom - top))

@@ -1,0 +1,110 @@
+"""Raw texts and encoded pictures to features and scores, in one graph: what Python calls and what is exported."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from dafsn_tf.evaluation.fusion import Fusion
+from dafsn_tf.models.dafsn import unit_vectors
+from dafsn_tf.preprocessing.image import ImagePreprocessor
+from dafsn_tf.preprocessing.text import TextPreprocessor
+
+MAX_PIXELS = 50_000_000  # of a picture that is sent; larger ones get a status
+
+TEXTS = tf.TensorSpec([None], tf.string, name="texts")
+IMAGES = tf.TensorSpec([None], tf.string, name="images")
+
+
+class Encoder(tf.Module):
+    """A model with its front ends. Rows that cannot be used get a `status` and zeros (`preprocessing.Status`).
+
+    Args:
+        model: `DAFSN` with its backbone.
+        text_preprocessor: of the model's run.
+        fusion: how the run mixes word and sentence scores.
+        max_pixels: width times height above which a picture is not decoded.
+    """
+
+    def __init__(
+        self, model: Any, text_preprocessor: TextPreprocessor, fusion: Fusion, max_pixels: int = MAX_PIXELS
+    ) -> None:
+        super().__init__(name="encoder")
+        self.model = model
+        self.text_preprocessor = text_preprocessor
+        self.image_preprocessor = ImagePreprocessor(model.config.image.image_size, max_pixels)
+        self.fusion = fusion
+        self.region_centres = tf.constant(model.image_encoder.region_centres)  # (R, 2)
+
+    @tf.function(input_signature=[TEXTS])
+    def encode_text(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return features of texts (n,).
+
+        Returns:
+            `sentence_features` (n, D) of unit length, `word_features` (n, T, D), `word_mask` (n, T), `word_offsets`
+            (n, T, 2) bytes, `status` (n,).
+        """
+        texts = tf.ensure_shape(texts, [None])
+        tokens = self.text_preprocessor(texts)
+        features = self.model.encode_texts(tokens["word_ids"], training=False)
+        return {
+            "sentence_features": _valid(unit_vectors(features["sentence_features"]), tokens["status"]),
+            "word_features": tf.cast(features["word_features"], tf.float32),
+            "word_mask": features["word_mask"],
+            "word_offsets": tokens["word_offsets"],
+            "status": tokens["status"],
+        }
+
+    @tf.function(input_signature=[IMAGES])
+    def encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return features of encoded pictures (n,).
+
+        Returns:
+            `image_features` (n, D) of unit length, `region_features` (n, R, D), `status` (n,).
+        """
+        images = tf.ensure_shape(images, [None])
+        decoded = self.image_preprocessor(images)
+        features = self.model.encode_images(decoded["images"], training=False)
+        return {
+            "image_features": _valid(unit_vectors(features["image_features"]), decoded["status"]),
+            "region_features": _valid(tf.cast(features["region_features"], tf.float32), decoded["status"]),
+            "status": decoded["status"],
+        }
+
+    @tf.function(input_signature=[TEXTS, IMAGES])
+    def similarity(self, texts: tf.Tensor, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return how well text i and picture i agree, and why.
+
+        Returns:
+            `sentence`, `word` and `fused` scores (n,); `attention` (n, T, R) of each word over the regions,
+            `word_relevance` (n, T), `word_mask` (n, T), `word_offsets` (n, T, 2), `region_centres` (n, R, 2) as x, y in
+            [0, 1], `status` (n,), the text's where that is not 0, else the picture's.
+        """
+        text, image = self.encode_text(texts), self.encode_image(images)
+        seen = self.model.attention.attend(text["word_features"], text["word_mask"], image["region_features"])
+        sentence = tf.reduce_sum(text["sentence_features"] * image["image_features"], axis=-1)
+        status = tf.where(text["status"] != 0, text["status"], image["status"])
+        centres = tf.tile(self.region_centres[None], [tf.shape(status)[0], 1, 1])
+        return {
+            "sentence": _valid(sentence, status),
+            "word": _valid(seen["score"], status),
+            "fused": _valid(self.fuse(sentence, seen["score"]), status),
+            "attention": _valid(seen["attention"], status),
+            "word_relevance": _valid(seen["word_relevance"], status),
+            "word_mask": text["word_mask"],
+            "word_offsets": text["word_offsets"],
+            "region_centres": centres,
+            "status": status,
+        }
+
+    def fuse(self, sentence: tf.Tensor, word: tf.Tensor) -> tf.Tensor:
+        """Return fused scores, as `Fusion.apply` does."""
+        fusion = self.fusion
+        standard_sentence = (sentence - fusion.sentence_mean) / fusion.sentence_deviation
+        standard_word = (word - fusion.word_mean) / fusion.word_deviation
+        return (1 - fusion.weight) * standard_sentence + fusion.weight * standard_word
+
+
+def _valid(values: tf.Tensor, status: tf.Tensor) -> tf.Tensor:
+    """Return values (n, ...) with zeros in the rows that have a status."""
+    row = tf.reshape(status == 0, tf.concat([tf.shape(status), tf.ones([tf.rank(values) - 1], tf.int32)], axis=0))
+    return tf.where(row, values, tf.zeros_like(values))

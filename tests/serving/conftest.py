@@ -1,0 +1,43 @@
+"""The toy model, exported once, and one embedded server over it for the whole folder."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dafsn_client import Client
+from dafsn_server.process import running
+
+sys.path.insert(0, str(Path(__file__).parent))
+from toy import write_version
+
+
+@pytest.fixture(scope="session")
+def toy_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with versions 1 (scale 1) and 2 (scale 2)."""
+    folder = tmp_path_factory.mktemp("toy")
+    write_version(folder, 1, 1.0)
+    write_version(folder, 2, 2.0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def swap_path(toy_versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base path of model `swap`, which begins with version 1 alone."""
+    folder = tmp_path_factory.mktemp("swap")
+    shutil.copytree(toy_versions / "1", folder / "1")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def target(toy_versions: Path, swap_path: Path) -> Iterator[str]:
+    """Address of a server of `dafsn` (version 2 of the toy) and `swap`."""
+    with running({"dafsn": toy_versions, "swap": swap_path}) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def client(target: str) -> Iterator[Client]:
+    with Client(target) as client:
+        yield client
