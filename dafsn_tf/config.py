@@ -176,7 +176,8 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
         text = Path(name).read_text(encoding="utf-8")
     else:
         raise ConfigError(
-            f"'{name}' is neither a preset nor a file. Presets: {', '.join(preset_names())}.{_nearest(name, preset_names())}"
+            f"'{name}' is neither a preset nor a file. Presets: {', '.join(preset_names())}."
+            f"{_nearest(name, preset_names())}"
         )
     try:
         values = tomllib.loads(text)
@@ -282,9 +283,13 @@ def _check_ranges(config: Config) -> None:
             if not 0 <= value < 1:
                 raise ConfigError(f"{section}.{name} is {value}; it must be in [0, 1).")
     if config.model.dim < 2 or config.model.dim % 2:
-        raise ConfigError(f"model.dim is {config.model.dim}; it must be even and at least 2 (half for each LSTM direction).")
+        raise ConfigError(
+            f"model.dim is {config.model.dim}; it must be even and at least 2 (half for each LSTM direction)."
+        )
     if config.training.batch_size < 2:
         raise ConfigError(f"training.batch_size is {config.training.batch_size}; matching needs at least 2 pairs.")
     smallest = {"inception_v3": 75, "small_cnn": 16}[config.image.backbone]
     if config.image.image_size < smallest:
-        raise ConfigError(f"image.image_size is {config.image.image_size}; {config.image.backbone} needs at least {smallest}.")
+        raise ConfigError(
+            f"image.image_size is {config.image.image_size}; {config.image.backbone} needs at least {smallest}."
+        )

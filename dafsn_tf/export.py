@@ -18,9 +18,7 @@ from dafsn_tf.retrieval.encoder import IMAGES, TEXTS
 from dafsn_tf.runs import Run, complete_model, split_features
 
 
-def export_run(
-    run: Run, to: Path, *, data: Path | None = None, split: str = "test", top_k: int = 10
-) -> Path:
+def export_run(run: Run, to: Path, *, data: Path | None = None, split: str = "test", top_k: int = 10) -> Path:
     """Write the next integer version below `to` and return its folder.
 
     The version is written beside its place, loaded in a fresh session, compared with the model in this process, and

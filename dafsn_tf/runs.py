@@ -1,13 +1,13 @@
 """Run folders: what training leaves, and how everything after it reads it.
 
-    RUN/
-      config.toml       the resolved configuration
-      run.json          data, seed, classes, backbone, environment, and the result when finished
-      vocabulary.txt    one word a line, of the training split
-      metrics.csv       one row an epoch; `tensorboard/` has the same
-      best.keras        the epoch that validation chose
-      last.keras        the latest epoch with both optimizers, for --resume
-      fusion.json       how the word and the sentence score are mixed, chosen on validation
+RUN/
+  config.toml       the resolved configuration
+  run.json          data, seed, classes, backbone, environment, and the result when finished
+  vocabulary.txt    one word a line, of the training split
+  metrics.csv       one row an epoch; `tensorboard/` has the same
+  best.keras        the epoch that validation chose
+  last.keras        the latest epoch with both optimizers, for --resume
+  fusion.json       how the word and the sentence score are mixed, chosen on validation
 """
 
 import json

@@ -62,9 +62,7 @@ def train(
     return _finish(config, text_preprocessor, records["validation"], inputs["validation"], run, state, write)
 
 
-def _open_run(
-    config: Config, data: Path, run: Path, manifest: Manifest, seed: int, resume: bool
-) -> dict[str, Any]:
+def _open_run(config: Config, data: Path, run: Path, manifest: Manifest, seed: int, resume: bool) -> dict[str, Any]:
     """Return the run's state, having written or checked what identifies the run."""
     identity = {"data": str(data), "dataset": manifest.name, "collection": manifest.digest, "seed": seed}
     if resume:
@@ -73,7 +71,9 @@ def _open_run(
             raise RunError(f"{run} was begun with another configuration: resume it with --config {run}/config.toml.")
         for name in ("collection", "seed"):
             if info[name] != identity[name]:
-                raise RunError(f"{run} was begun with {name} {info[name]}, now {identity[name]}: use what it was begun with.")
+                raise RunError(
+                    f"{run} was begun with {name} {info[name]}, now {identity[name]}: use what it was begun with."
+                )
         state = run / "state.json"
         if state.exists():
             return json.loads(state.read_text(encoding="utf-8"))
@@ -208,7 +208,9 @@ def _schedule(config: Config, steps: int) -> Any:
             warmup_steps=warmup,
         )
     if training.schedule == "exponential":
-        return keras.optimizers.schedules.ExponentialDecay(training.learning_rate, steps, training.decay_rate, staircase=True)
+        return keras.optimizers.schedules.ExponentialDecay(
+            training.learning_rate, steps, training.decay_rate, staircase=True
+        )
     return training.learning_rate
 
 

@@ -1,6 +1,8 @@
 """`dafsn evaluate`: the figures of a run on a split."""
 
 import json
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -36,9 +38,7 @@ def evaluate(
         typer.echo(f"pointing game {json.dumps(attention)}")
 
 
-def _progress():  # noqa: ANN202
-    import time
-
+def _progress() -> Callable[[int, int], None]:
     started, last = time.monotonic(), [0.0]
 
     def progress(done: int, total: int) -> None:

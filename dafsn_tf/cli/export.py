@@ -10,7 +10,9 @@ from dafsn_tf.cli.console import quiet_tensorflow
 
 def export(
     run: Annotated[Path, typer.Argument(help="Run folder.")],
-    to: Annotated[Path, typer.Option(help="The model's folder; versions are numbered below it.")] = Path("saved_models/dafsn"),
+    to: Annotated[Path, typer.Option(help="The model's folder; versions are numbered below it.")] = Path(
+        "saved_models/dafsn"
+    ),
     data: Annotated[Path | None, typer.Option(help="Collection to index along, for search.")] = None,
     split: Annotated[str, typer.Option(help="Split of that collection.")] = "test",
     top_k: Annotated[int, typer.Option(help="Answers to a query.")] = 10,

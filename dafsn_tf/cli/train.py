@@ -25,5 +25,6 @@ def train(
     try:
         training.train(resolved, data, run, seed=seed, resume=resume, write=say)
     except KeyboardInterrupt:
-        say(f"interrupted; go on with: dafsn train --config {run}/config.toml --data {data} --run {run} --seed {seed} --resume")
+        again = f"--config {run}/config.toml --data {data} --run {run} --seed {seed} --resume"
+        say(f"interrupted; go on with: dafsn train {again}")
         raise

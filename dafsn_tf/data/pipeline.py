@@ -17,7 +17,6 @@ from dafsn_tf.errors import DataError
 from dafsn_tf.preprocessing.image import ImagePreprocessor
 from dafsn_tf.preprocessing.text import TextPreprocessor
 
-
 DECODED_LIMIT = 2**31  # bytes of decoded images that are kept in memory
 
 

@@ -61,6 +61,7 @@ def embed_split(
 
 def embed_texts(model: Any, text_preprocessor: Any, texts: list[str]) -> dict[str, np.ndarray]:
     """Return `sentences` (N, D), `words` (N, T, D), `word_mask` (N, T) and `word_offsets` (N, T, 2) of texts."""
+
     @tf.function(input_signature=[tf.TensorSpec([None, None], tf.int32)])
     def encode(word_ids: Any) -> Any:
         return model.encode_texts(word_ids, training=False)
@@ -102,6 +103,7 @@ def _joined(parts: list[dict[str, Any]], name: str) -> np.ndarray:
 
 def relevance_function(model: Any) -> Any:
     """Return a compiled function of word features, word mask and region features to all pairs' word scores (n, b)."""
+
     @tf.function(reduce_retracing=True)
     def relevance(words: Any, mask: Any, regions: Any) -> Any:
         return model.attention(words, mask, regions)

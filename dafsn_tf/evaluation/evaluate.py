@@ -12,14 +12,13 @@ from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embeddings, embed_split, relevance_function
 from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
+from dafsn_tf.evaluation.pointing import PointingGame
 from dafsn_tf.evaluation.protocols import evaluate_scores, selection_metrics, selection_value
 from dafsn_tf.evaluation.scoring import sentence_scores, word_scores
 from dafsn_tf.runs import Run, split_features
 
 
-def all_pairs_scores(
-    model: Any, embeddings: Embeddings, progress: Progress | None = None
-) -> dict[str, np.ndarray]:
+def all_pairs_scores(model: Any, embeddings: Embeddings, progress: Progress | None = None) -> dict[str, np.ndarray]:
     """Return the `sentence` and `word` scores (N, B) of all texts and images."""
     return {
         "sentence": sentence_scores(embeddings.sentences, embeddings.images),
@@ -59,8 +58,6 @@ def evaluate_attention(run: Run, data: Path, split: str = "test", batch_size: in
         DataError: records without objects.
     """
     import tensorflow as tf
-
-    from dafsn_tf.evaluation.pointing import PointingGame
 
     records = open_split(data, split)
     features = split_features(run, data, records)
@@ -118,7 +115,9 @@ def choose_fusion(
     scores = all_pairs_scores(model, embeddings)
     fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
     scores["fused"] = fusion.apply(scores["sentence"], scores["word"])
-    value = selection_value(selection_metrics(scores["fused"], embeddings.collection), embeddings.collection.has_classes)
+    value = selection_value(
+        selection_metrics(scores["fused"], embeddings.collection), embeddings.collection.has_classes
+    )
     return fusion, evaluate_scores(scores, embeddings.collection), value
 
 

@@ -75,7 +75,9 @@ class Backbone(keras.layers.Layer):
     def region_centres(self) -> np.ndarray:
         """Return where the regions lie: centres (R, 2) as x, y in [0, 1] of the image's width and height."""
         side = self.network.output_shape[0][1]
-        first, stride = INCEPTION_CELLS[self.region_layer] if self.frozen else (SMALL_CNN_STRIDE / 2 - 0.5, SMALL_CNN_STRIDE)
+        first, stride = (
+            INCEPTION_CELLS[self.region_layer] if self.frozen else (SMALL_CNN_STRIDE / 2 - 0.5, SMALL_CNN_STRIDE)
+        )
         centres = (first + stride * np.arange(side) + 0.5) / self.image_size
         if self._pooling is not None:
             centres = self._pooling @ centres
@@ -134,8 +136,8 @@ def _load_inception(network: keras.Model, path: str) -> None:
             )
         except Exception as error:  # urllib, ssl, socket and Keras raise kinds of their own
             raise WeightsError(
-                f"Inception-v3's weights could not be downloaded ({error}). Get {INCEPTION_FILE} from Keras Applications "
-                f"and name it by --set image.weights=FILE or the environment variable {WEIGHTS_VARIABLE}."
+                f"Inception-v3's weights could not be downloaded ({error}). Get {INCEPTION_FILE} from Keras "
+                f"Applications and name it by --set image.weights=FILE or the environment variable {WEIGHTS_VARIABLE}."
             ) from error
     if not os.path.isfile(path):
         raise WeightsError(
@@ -155,11 +157,11 @@ def _small_cnn(image_size: int) -> keras.Model:
     """Return five convolutions; a kernel of 4 with stride 2 keeps the cells' centres those of an even tiling."""
     images = keras.Input((image_size, image_size, 3))
     features = images
-    for filters, kernel, stride in ((32, 4, 2), (64, 4, 2), (128, 4, 2), (128, 3, 1)):
+    for filters, kernel, stride in ((32, 4, 2), (64, 4, 2), (96, 4, 2), (128, 3, 1)):
         features = keras.layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(features)
         features = keras.layers.BatchNormalization(momentum=0.9)(features)
         features = keras.layers.ReLU()(features)
-    whole = keras.layers.Conv2D(256, 4, 2, padding="same", use_bias=False)(features)
+    whole = keras.layers.Conv2D(192, 4, 2, padding="same", use_bias=False)(features)
     whole = keras.layers.BatchNormalization(momentum=0.9)(whole)
     return keras.Model(images, [features, keras.layers.ReLU()(whole)])
 

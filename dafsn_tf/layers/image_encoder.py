@@ -94,7 +94,8 @@ class ImageEncoder(keras.layers.Layer):
         """
         if self.backbone is None:
             raise WeightsError(
-                "This model holds the heads alone and cannot read pixels: load it with its backbone (include_backbone=True)."
+                "This model holds the heads alone and cannot read pixels: "
+                "load it with its backbone (include_backbone=True)."
             )
         return self.backbone(images, training=training)
 

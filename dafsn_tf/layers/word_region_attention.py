@@ -17,7 +17,7 @@ class WordRegionAttention(keras.layers.Layer):
     that; context c_t = sum_r attention_tr v_r (Eq 9); word relevance r_t = cos(c_t, e_t); words pooled by
     R = 1/gamma2 log sum_t exp(gamma2 r_t) (Eq 10) or its length-free forms. Computed in float32.
 
-    Contexts are not formed where R < D: e.c = sum_r attention_r s_r, and |c|^2 = a^T (V V^T) a needs fewer operations.
+    Contexts are not formed where R < D: e.c = sum_r a_r s_r and |c|^2 = a^T (V V^T) a need fewer operations.
 
     Args:
         gamma1: sharpness of the attention over regions.
@@ -69,31 +69,34 @@ class WordRegionAttention(keras.layers.Layer):
             where padded; `score` (N,), the diagonal of `call`'s.
         """
         word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
-        scores = ops.matmul(word_features, ops.transpose(region_features, (0, 2, 1)))  # (N, T, R)
-        attention = self._attention(scores, word_mask)
-        relevance = _relevance(attention, scores, word_features, region_features, *_gram(region_features))
         present = ops.cast(word_mask, "float32")
+        scores = _scores(word_features, present, region_features)  # (N, T, R)
+        weights = self._attention_weights(scores)
+        relevance = _relevance(weights, scores, word_features, region_features, *_gram(region_features))
         return {
-            "attention": attention * present[..., None],
+            "attention": weights / ops.sum(weights, axis=-1, keepdims=True) * present[..., None],
             "word_relevance": relevance * present,
             "score": self._pool(relevance, word_mask),
         }
 
     def _score_block(self, word_features: Any, present: Any, region_features: Any, *gram: Any) -> Any:
-        word_mask = present > 0
         texts, words, dim = ops.shape(word_features)
         images, regions, _ = ops.shape(region_features)
         flat = ops.reshape(word_features, (1, texts * words, dim))
-        scores = ops.matmul(flat, ops.transpose(region_features, (0, 2, 1)))  # (B, N T, R)
-        attention = self._attention(ops.reshape(scores, (images, texts, words, regions)), word_mask[None])
-        attention = ops.reshape(attention, (images, texts * words, regions))
-        relevance = _relevance(attention, scores, flat, region_features, *gram)
-        return ops.transpose(self._pool(ops.reshape(relevance, (images, texts, words)), word_mask[None]))
+        scores = _scores(flat, ops.reshape(present, (1, texts * words)), region_features)  # (B, N T, R)
+        weights = self._attention_weights(ops.reshape(scores, (images, texts, words, regions)))
+        weights = ops.reshape(weights, (images, texts * words, regions))
+        relevance = _relevance(weights, scores, flat, region_features, *gram)
+        return ops.transpose(self._pool(ops.reshape(relevance, (images, texts, words)), present[None] > 0))
 
-    def _attention(self, scores: Any, word_mask: Any) -> Any:
-        """Return attention over regions (..., T, R) from scores of the same shape (Eq 8-9)."""
-        scores = ops.where(word_mask[..., None], scores, -1e9)
-        return ops.softmax(self.gamma1 * ops.softmax(scores, axis=-2), axis=-1)
+    def _attention_weights(self, scores: Any) -> Any:
+        """Return attention over regions (..., T, R) but for a factor for each word (Eq 8-9).
+
+        The factor is the softmax's denominator; the cosine of a context does not depend on it. The exponent needs no
+        guard: it lies between 0 and gamma1.
+        """
+        exponents = ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-2, keepdims=True)))
+        return ops.exp(exponents * (self.gamma1 / ops.sum(exponents, axis=-2, keepdims=True)))
 
     def _pool(self, relevance: Any, word_mask: Any) -> Any:
         """Return one score from word relevances (..., T) (Eq 10)."""
@@ -126,6 +129,16 @@ class WordRegionAttention(keras.layers.Layer):
         }
 
 
+def _scores(word_features: Any, present: Any, region_features: Any) -> Any:
+    """Return e v^T (..., R) (Eq 7), far below all others where a word is padding.
+
+    The mask travels through the product as one more dimension, which spares a pass over the scores.
+    """
+    words = ops.concatenate([word_features, (present[..., None] - 1.0) * 1e4], axis=-1)
+    regions = ops.concatenate([region_features, ops.ones_like(region_features[..., :1])], axis=-1)
+    return ops.matmul(words, ops.transpose(regions, (0, 2, 1)))
+
+
 def _gram(region_features: Any) -> tuple[Any, ...]:
     """Return (V V^T,), (B, R, R), where that saves operations (R < D), else nothing."""
     _, regions, dim = region_features.shape
@@ -134,12 +147,14 @@ def _gram(region_features: Any) -> tuple[Any, ...]:
     return (ops.matmul(region_features, ops.transpose(region_features, (0, 2, 1))),)
 
 
-def _relevance(attention: Any, scores: Any, word_features: Any, region_features: Any, *gram: Any) -> Any:
-    """Return cos(c_t, e_t) (..., T) of attention and scores (..., T, R)."""
-    product = ops.sum(attention * scores, axis=-1)
+def _relevance(weights: Any, scores: Any, word_features: Any, region_features: Any, *gram: Any) -> Any:
+    """Return cos(c_t, e_t) (..., T) of attention weights and scores (..., T, R)."""
     if gram:
-        context_square = ops.sum(ops.matmul(attention, gram[0]) * attention, axis=-1)
+        product = ops.sum(weights * scores, axis=-1)
+        context_square = ops.sum(ops.matmul(weights, gram[0]) * weights, axis=-1)
     else:
-        context_square = ops.sum(ops.square(ops.matmul(attention, region_features)), axis=-1)
+        contexts = ops.matmul(weights, region_features)
+        product = ops.sum(contexts * word_features, axis=-1)
+        context_square = ops.sum(ops.square(contexts), axis=-1)
     word_square = ops.sum(ops.square(word_features), axis=-1)
     return product / ops.sqrt(ops.maximum(context_square, 1e-8) * ops.maximum(word_square, 1e-8))

@@ -149,25 +149,32 @@ class DAFSN(keras.Model):
         return [variable for variable in self.trainable_variables if id(variable) not in own]
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Play one round: the discriminator learns to tell the modalities apart, then the encoders learn to match
-        pairs and to leave it no clue.
+        """Play one round of the two players.
+
+        The discriminator learns to tell the modalities apart, k times; then the encoders learn to match pairs and to
+        leave it no clue.
         """
         import tensorflow as tf
 
-        with tf.GradientTape() as encoder_tape:
+        with tf.GradientTape() as tape:
             features = self(batch, training=True)
-
-            for _ in range(self.discriminator_steps):
-                with tf.GradientTape() as discriminator_tape:
-                    logits = self._modality_logits(features, stop_gradient=True)
-                    loss = discriminator_loss(*logits)
-                variables = self.discriminator.trainable_variables
-                self.discriminator_optimizer.apply(discriminator_tape.gradient(loss, variables), variables)
-
+            played = [self._discriminator_step(features) for _ in range(self.discriminator_steps)]
             losses = self.alignment_losses(features, batch)
         variables = self.encoder_variables
-        self.optimizer.apply(encoder_tape.gradient(losses["loss"], variables), variables)
+        self.optimizer.apply(tape.gradient(losses["loss"], variables), variables)
+        loss, logits = played[-1]
         return self._track({**losses, "discriminator_loss": loss}, logits)
+
+    def _discriminator_step(self, features: dict[str, Any]) -> tuple[Any, Any]:
+        """Move the discriminator alone; return its loss and its logits of images and texts."""
+        import tensorflow as tf
+
+        variables = self.discriminator.trainable_variables
+        with tf.GradientTape() as tape:
+            logits = self._modality_logits(features, stop_gradient=True)
+            loss = discriminator_loss(*logits)
+        self.discriminator_optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss, logits
 
     def test_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the losses of a batch without learning from it."""
@@ -176,7 +183,9 @@ class DAFSN(keras.Model):
         losses = self.alignment_losses(features, batch, training=False)
         return self._track({**losses, "discriminator_loss": discriminator_loss(*logits)}, logits)
 
-    def alignment_losses(self, features: dict[str, Any], batch: dict[str, Any], training: bool = True) -> dict[str, Any]:
+    def alignment_losses(
+        self, features: dict[str, Any], batch: dict[str, Any], training: bool = True
+    ) -> dict[str, Any]:
         """Return the aligned representation's loss and its named terms, before weighting.
 
         L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + label_weight L_label + adversarial_weight L_adv.
@@ -189,12 +198,16 @@ class DAFSN(keras.Model):
         word_scores = self.attention(features["word_features"], features["word_mask"], features["region_features"])
         terms = {
             "word_loss": matching_loss(word_scores, same_item, same_class, loss.gamma3, loss.word_positives),
-            "sentence_loss": matching_loss(sentence_scores, same_item, same_class, loss.gamma3, loss.sentence_positives),
+            "sentence_loss": matching_loss(
+                sentence_scores, same_item, same_class, loss.gamma3, loss.sentence_positives
+            ),
             "label_loss": ops.convert_to_tensor(0.0),
             "adversarial_loss": ops.convert_to_tensor(0.0),
         }
         if self.classifier is not None:
-            terms["label_loss"] = label_loss(features["text_logits"], labels) + label_loss(features["image_logits"], labels)
+            terms["label_loss"] = label_loss(features["text_logits"], labels) + label_loss(
+                features["image_logits"], labels
+            )
         if loss.adversarial_weight:
             logits = self._modality_logits(features, stop_gradient=False, training=training)
             terms["adversarial_loss"] = adversarial_loss(*logits, kind=loss.adversarial_kind, ramp=self._ramp())
@@ -255,9 +268,10 @@ class DAFSN(keras.Model):
 
     def load_own_variables(self, store: Any) -> None:
         # Keras refuses entries that it did not write, so the seed generators' states are read aside.
-        super().load_own_variables({key: store[key] for key in store.keys() if not key.startswith("seed_generator_")})
+        names = list(store.keys())
+        super().load_own_variables({name: store[name] for name in names if not name.startswith("seed_generator_")})
         for number, generator in enumerate(_seed_generators(self)):
-            if f"seed_generator_{number}" in store.keys():
+            if f"seed_generator_{number}" in names:
                 generator.state.assign(store[f"seed_generator_{number}"])
 
 

@@ -7,12 +7,14 @@ COLUMNS = ("map@all", "map@50", "recall@1", "recall@5", "recall@10", "median_ran
 
 def metrics_table(evaluation: dict[str, Any]) -> str:
     """Return an evaluation as a text table: one row a protocol, score and direction, chance last."""
-    rows = [("protocol", "score", "direction", *COLUMNS)]
+    rows: list[tuple[str, ...]] = [("protocol", "score", "direction", *COLUMNS)]
     for protocol, scores in evaluation["protocols"].items():
         named = {**scores, "chance": evaluation["chance"][protocol]}
         for score, directions in named.items():
             for direction, metrics in directions.items():
-                rows.append((protocol, score, direction.replace("_", " "), *(_figure(metrics, name) for name in COLUMNS)))
+                rows.append(
+                    (protocol, score, direction.replace("_", " "), *(_figure(metrics, name) for name in COLUMNS))
+                )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     title = (

@@ -83,7 +83,7 @@ class Encoder(tf.Module):
         seen = self.model.attention.attend(text["word_features"], text["word_mask"], image["region_features"])
         sentence = tf.reduce_sum(text["sentence_features"] * image["image_features"], axis=-1)
         status = tf.where(text["status"] != 0, text["status"], image["status"])
-        centres = tf.tile(self.region_centres[None], [tf.shape(status)[0], 1, 1])
+        centres = tf.repeat(self.region_centres[None], tf.shape(status)[0], axis=0)
         return {
             "sentence": _valid(sentence, status),
             "word": _valid(seen["score"], status),

@@ -57,7 +57,11 @@ class Index(tf.Module):
 
     @tf.function(input_signature=[TEXTS])
     def search(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the pictures that texts (n,) ask for: `ids`, `captions` (their first text), `scores`, each (n, k), `status`."""
+        """Return the pictures that texts (n,) ask for, best first.
+
+        Returns:
+            `ids`, `captions` (each picture's first text) and fused `scores`, all (n, k); `status` (n,).
+        """
         query = self.encoder.encode_text(texts)
 
         def rerank(row: Any) -> tuple[tf.Tensor, tf.Tensor]:
@@ -78,7 +82,11 @@ class Index(tf.Module):
 
     @tf.function(input_signature=[IMAGES])
     def search_by_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the texts that suit encoded pictures (n,): `ids` (of their pictures), `captions`, `scores`, each (n, k), `status`."""
+        """Return the texts that suit encoded pictures (n,), best first.
+
+        Returns:
+            `ids` (of the texts' pictures), `captions` and fused `scores`, all (n, k); `status` (n,).
+        """
         query = self.encoder.encode_image(images)
 
         def rerank(row: Any) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,16 +1,14 @@
 """The toy model, exported once, and one embedded server over it for the whole folder."""
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from toy_model import write_version
+
 from dafsn_client import Client
 from dafsn_server.process import running
-
-sys.path.insert(0, str(Path(__file__).parent))
-from toy import write_version
 
 
 @pytest.fixture(scope="session")

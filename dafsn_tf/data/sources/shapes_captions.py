@@ -11,9 +11,9 @@ from dafsn_tf.data.sources.shapes_drawing import Figure
 
 CAPTIONS = 5  # captions a scene
 _SIZE_WORDS = {"small": ("small", "little", "tiny"), "medium": ("medium",), "large": ("large", "big", "huge")}
-_SIZE_SHARE = 0.75  # share of noun phrases that name the size
-_COLOUR_SHARE = 0.93  # share that name the colour
-_PARTIAL_SHARE = 0.2  # share of captions that are silent about one of several figures
+_SIZE_SHARE = 0.8  # share of noun phrases that name the size
+_COLOUR_SHARE = 0.96  # share that name the colour
+_PARTIAL_SHARE = 0.1  # share of captions that are silent about one of several figures
 _RELATION_WORDS = {
     "above": ("above", "over"),
     "below": ("below", "under", "beneath"),

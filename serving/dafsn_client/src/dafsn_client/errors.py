@@ -33,7 +33,7 @@ class RowError(ClientError):
 
     Attributes:
         rows: row index -> status code, a key of `ROW_STATUS`.
-        answers: what the call would have returned; its failed rows hold zeros, empty lists or None.
+        answers: what the call would have returned; its failed rows hold zeros or nothing.
     """
 
     def __init__(self, rows: Mapping[int, int], answers: Any) -> None:
@@ -41,7 +41,7 @@ class RowError(ClientError):
         self.answers = answers
         named = [f"row {row}: {ROW_STATUS.get(code, f'status {code}')}" for row, code in list(self.rows.items())[:10]]
         more = f"; and {len(self.rows) - 10} more" if len(self.rows) > 10 else ""
-        super().__init__(f"{'; '.join(named)}{more}. The other rows are in this error's `answers`.")
+        super().__init__(f"{'; '.join(named)}{more}.")
 
 
 class ServerError(ClientError):

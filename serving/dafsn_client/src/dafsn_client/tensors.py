@@ -60,6 +60,7 @@ def to_proto(value: Any, name: str = "value") -> Any:
     """
     array = _as_array(value, name)
     proto = protocol.TensorProto()
+    proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)
     if array.dtype == object:

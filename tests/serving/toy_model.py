@@ -4,9 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-DIM, WORDS, REGIONS, TOP = 4, 3, 2, 2
-FLOATS = tf.TensorSpec([None, 2], tf.float32, "x")
-STRINGS = "string"
+DIM, WORDS, REGIONS = 4, 3, 2
 
 
 def _rows(name: str) -> tf.TensorSpec:
@@ -79,7 +77,7 @@ class Toy(tf.Module):
             "status": tf.where(tf.strings.length(queries) > 0, 0, failure),
         }
 
-    @tf.function(input_signature=[FLOATS])
+    @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, "x")])
     def dense(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": tf.matmul(x, self.kernel) * self.scale, "half": tf.cast(x, tf.float16)}
 
@@ -94,14 +92,17 @@ class Toy(tf.Module):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, "turns")])
     def slow(self, turns: tf.Tensor) -> dict[str, tf.Tensor]:
-        _, count = tf.while_loop(lambda i, _: i < turns[0], lambda i, c: (i + 1, c + 1), [tf.constant(0, tf.int64), turns * 0])
+        _, count = tf.while_loop(
+            lambda i, _: i < turns[0], lambda i, c: (i + 1, c + 1), [tf.constant(0, tf.int64), turns * 0]
+        )
         return {"count": count, "scale": self.scale[None]}
 
 
 def write_version(base_path: Path, number: int, scale: float) -> Path:
     """Write version `number` under a base path, published by renaming; returns its folder."""
     toy = Toy(scale)
-    names = "encode_text encode_image similarity search search_by_image dense two guarded slow".split()
+    names = ["encode_text", "encode_image", "similarity", "search", "search_by_image"]
+    names += ["dense", "two", "guarded", "slow"]
     signatures = {name: getattr(toy, name) for name in names}
     hidden = base_path / f".tmp-{number}"
     tf.saved_model.save(toy, str(hidden), {**signatures, "serving_default": toy.encode_text})

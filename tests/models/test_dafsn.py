@@ -1,0 +1,184 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dafsn_tf.config import Config
+from dafsn_tf.losses import discriminator_loss
+from dafsn_tf.models import DAFSN
+
+TINY = {
+    "text": {"embedding_dim": 6, "word_dropout": 0.2, "oov_buckets": 3},
+    "image": {"backbone": "small_cnn", "image_size": 16},
+    "model": {"dim": 8},
+    "discriminator": {"hidden_dim": 8},
+}
+
+
+def tiny_model(classes=3, **sections):
+    keras.utils.set_random_seed(0)
+    config = {name: {**TINY.get(name, {}), **sections.get(name, {})} for name in {*TINY, *sections}}
+    model = DAFSN(Config.from_dict(config), vocabulary_size=20, num_classes=classes)
+    model.compile(keras.optimizers.Adam(1e-2), keras.optimizers.Adam(1e-2))
+    return model
+
+
+def batch(size=6, classes=3, seed=0):
+    generator = np.random.default_rng(seed)
+    ids = generator.integers(1, 20, (size, 5)) * (np.arange(5) < generator.integers(1, 6, (size, 1)))
+    return {
+        "word_ids": tf.constant(ids, tf.int32),
+        "images": tf.constant(generator.uniform(-1, 1, (size, 16, 16, 3)), tf.float32),
+        "labels": tf.one_hot(generator.integers(0, max(classes, 1), size), classes),
+        "image_index": tf.range(size),
+    }
+
+
+def gradients(loss_of, variables):
+    with tf.GradientTape() as tape:
+        loss = loss_of()
+    return tape.gradient(loss, [variable.value for variable in variables])
+
+
+@pytest.mark.parametrize("kind", ["flipped_labels", "uniform_targets", "gradient_reversal"])
+def test_every_trainable_variable_receives_a_gradient(kind):
+    model = tiny_model(loss={"adversarial_kind": kind})
+    data = batch()
+    encoders = gradients(
+        lambda: model.alignment_losses(model(data, training=True), data)["loss"], model.encoder_variables
+    )
+    features = model(data)
+    players = gradients(
+        lambda: discriminator_loss(*model._modality_logits(features, stop_gradient=True)),
+        model.discriminator.trainable_variables,
+    )
+    variables = [*model.encoder_variables, *model.discriminator.trainable_variables]
+    assert len(variables) == len(model.trainable_variables)
+    for variable, gradient in zip(variables, [*encoders, *players], strict=True):
+        assert gradient is not None, variable.path
+        assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, variable.path
+
+
+def test_adversarial_gradient_reaches_the_encoders_and_opposes_the_discriminators():
+    model = tiny_model(loss={"adversarial_kind": "gradient_reversal"}, discriminator={"dropout": 0.0})
+    data = batch()
+    model.optimizer.iterations.assign(5)
+    model.total_steps = 10
+
+    def logits():
+        return model._modality_logits(model(data), stop_gradient=False)
+
+    adversarial = gradients(
+        lambda: model.alignment_losses(model(data), data)["adversarial_loss"], model.encoder_variables
+    )
+    opposed = gradients(lambda: discriminator_loss(*logits()), model.encoder_variables)
+    ramp = np.tanh(2.5)
+    reached = 0
+    for ours, theirs in zip(adversarial, opposed, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            ours, theirs = tf.convert_to_tensor(ours).numpy(), tf.convert_to_tensor(theirs).numpy()
+            reached += np.abs(ours).max() > 0
+            np.testing.assert_allclose(ours, -ramp * theirs, atol=1e-6)
+    assert reached >= 10
+
+    flipped = tiny_model(discriminator={"dropout": 0.0})
+    flipped.set_weights(model.get_weights())
+    against = gradients(
+        lambda: flipped.alignment_losses(flipped(data), data)["adversarial_loss"], flipped.encoder_variables
+    )
+    product = sum(
+        float(tf.reduce_sum(tf.convert_to_tensor(a) * tf.convert_to_tensor(b)))
+        for a, b in zip(against, opposed, strict=True)
+        if a is not None
+    )
+    assert product < 0
+
+
+def test_discriminator_step_moves_only_the_discriminator():
+    model = tiny_model()
+    model.optimizer.learning_rate = 0.0
+    before = {id(variable): variable.numpy().copy() for variable in model.trainable_variables}
+    model.train_step(batch())
+    moved = [variable for variable in model.trainable_variables if (variable.numpy() != before[id(variable)]).any()]
+    assert {id(variable) for variable in moved} == {
+        id(variable) for variable in model.discriminator.trainable_variables
+    }
+
+
+def test_encoder_step_leaves_the_discriminator():
+    model = tiny_model()
+    model.discriminator_optimizer.learning_rate = 0.0
+    before = [variable.numpy().copy() for variable in model.discriminator.trainable_variables]
+    model.train_step(batch())
+    for old, variable in zip(before, model.discriminator.trainable_variables, strict=True):
+        np.testing.assert_array_equal(old, variable.numpy())
+
+
+def test_k_discriminator_steps_for_each_encoder_step():
+    model = tiny_model(discriminator={"steps": 3})
+    for _ in range(2):
+        model.train_step(batch())
+    assert int(model.discriminator_optimizer.iterations) == 6
+    assert int(model.optimizer.iterations) == 2
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+def test_save_load_and_continue_equals_not_having_stopped(tmp_path):
+    data = tf.data.Dataset.from_tensor_slices(batch(12)).batch(6)
+    model = tiny_model()
+    model.fit(data, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    histories = [each.fit(data, epochs=2, verbose=0).history for each in (model, loaded)]
+    assert histories[0] == histories[1]
+    everything = [
+        [*each.variables, *each.optimizer.variables, *each.discriminator_optimizer.variables]
+        for each in (model, loaded)
+    ]
+    assert len(everything[0]) == len(everything[1])
+    for ours, theirs in zip(*everything, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+def test_fit_learns_to_match_the_batch(tmp_path):
+    data = tf.data.Dataset.from_tensors(batch()).repeat(60)
+    history = (
+        tiny_model(text={"dropout": 0.0, "word_dropout": 0.0})
+        .fit(data, validation_data=data.take(1), verbose=0)
+        .history
+    )
+    model = tiny_model(text={"dropout": 0.0, "word_dropout": 0.0})
+    model.fit(data, epochs=3, verbose=0)
+    end = model.evaluate(data.take(1), verbose=0, return_dict=True)
+    assert end["loss"] < 0.5 * history["loss"][0]
+    assert "val_word_loss" in history
+
+
+def test_without_labels_and_without_adversary():
+    model = tiny_model(classes=0, loss={"adversarial_weight": 0.0})
+    result = model.train_step(batch(classes=0))
+    assert float(result["label_loss"]) == 0.0
+    assert float(result["adversarial_loss"]) == 0.0
+    expected = float(result["word_loss"]) + float(result["sentence_loss"])
+    assert float(result["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_mixed_precision_step_is_finite():
+    model = tiny_model(training={"mixed_precision": "mixed_bfloat16"})
+    for _ in range(3):
+        result = model.train_step(batch())
+    assert all(np.isfinite(float(value)) for value in result.values())
+    assert model.text_encoder.embedding.compute_dtype == "bfloat16"
+
+
+def test_heads_alone_and_complete_models_share_one_path():
+    config = {"image": {"image_size": 75, "region_layer": "mixed7", "global_layer": "mixed8"}, "model": {"dim": 8}}
+    complete = DAFSN(Config.from_dict(config), vocabulary_size=20)
+    complete.build()
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 75, 75, 3)).astype("float32")
+    features = complete.image_encoder.backbone(images)
+    direct, cached = complete.encode_images(images), complete.encode_images(features)
+    for name in ("region_features", "image_features"):
+        np.testing.assert_allclose(direct[name], cached[name], atol=1e-5)
