@@ -15,16 +15,16 @@ class RetrievalValidation(keras.callbacks.Callback):
     """Adds a retrieval score of the validation split to each epoch's logs; later callbacks choose by it.
 
     Args:
-        evaluate: returns metrics by name for the model; `val_retrieval`, the one to choose by, among them.
+        evaluate: returns metrics by name; `val_retrieval`, the one to choose by, among them.
     """
 
-    def __init__(self, evaluate: Callable[[keras.Model], dict[str, float]]) -> None:
+    def __init__(self, evaluate: Callable[[], dict[str, float]]) -> None:
         super().__init__()
         self.evaluate = evaluate
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
-            logs.update(self.evaluate(self.model))
+            logs.update(self.evaluate())
 
 
 class RunCheckpoint(keras.callbacks.Callback):

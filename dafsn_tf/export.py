@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ExportError
-from dafsn_tf.evaluation.embedding import embed_split
+from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.retrieval import Encoder, Index
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS
@@ -71,7 +71,7 @@ def build_index(run: Run, encoder: Encoder, data: Path, split: str = "test", top
     """Return the index of a split of a collection, embedded by a run."""
     records = open_split(data, split)
     features = split_features(run, data, records)
-    embeddings = embed_split(run.model, run.text_preprocessor, records, features)
+    embeddings = Embedder(run.model, run.text_preprocessor).embed_split(records, features)
     return Index(encoder, embeddings, records.ids, records.texts, top_k)
 
 

@@ -230,6 +230,7 @@ def _fit(
 
     from dafsn_tf.callbacks import EpochLines, RetrievalValidation, RunCheckpoint
     from dafsn_tf.data.pipeline import training_batches
+    from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import validate
 
     training = config.training
@@ -246,8 +247,10 @@ def _fit(
         flip=config.image.augmentation == "flip",
     )
 
-    def evaluate(model: Any) -> dict[str, float]:
-        return validate(model, text_preprocessor, records["validation"], inputs["validation"], config.evaluation)
+    embedder = Embedder(model, text_preprocessor)
+
+    def evaluate() -> dict[str, float]:
+        return validate(embedder, records["validation"], inputs["validation"], config.evaluation)
 
     write(
         f"training on {len(records['train'])} images, {steps} batches of {batch_size} an epoch; "
@@ -282,10 +285,12 @@ def _finish(
     """Choose the fusion of the best epoch on validation and close the run."""
     import keras
 
+    from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
 
     model: Any = keras.models.load_model(run / "best.keras", compile=False)
-    fusion, validation, selection = choose_fusion(model, text_preprocessor, records, inputs, config.evaluation)
+    embedder = Embedder(model, text_preprocessor)
+    fusion, validation, selection = choose_fusion(embedder, records, inputs, config.evaluation)
     write_json(run / "fusion.json", fusion.to_dict())
     info = read_run_info(run)
     info["result"] = {

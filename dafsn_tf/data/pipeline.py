@@ -4,7 +4,7 @@ What an epoch shows is a function of seed and epoch alone (`epoch_plan`), drawn 
 a run can go on from any batch, bit for bit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from dafsn_tf.errors import DataError
 from dafsn_tf.preprocessing.image import ImagePreprocessor
 from dafsn_tf.preprocessing.text import TextPreprocessor
 
+WINDOW = 16  # batches whose texts are arranged by length together
 DECODED_LIMIT = 2**31  # bytes of decoded images that are kept in memory
 
 
@@ -57,20 +58,32 @@ def decoded_images(records: RecordSplit, image_size: int) -> DecodedImages | Non
 
 
 def epoch_plan(
-    texts_per_image: np.ndarray, seed: int, epoch: int, variants: int = 1
+    lengths: Sequence[Sequence[int]], batch_size: int, seed: int, epoch: int, variants: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the order of images, the text chosen for each, and the image variant, each (B,) int64.
 
+    Texts of similar length share a batch, which spares the padding: within windows of `WINDOW` batches, images are put
+    in the order of their texts' lengths, and the batches of a window are shuffled again.
+
     Args:
-        texts_per_image: (B,) number of texts each image has; one is chosen at random.
+        lengths: of each text of each image; one text of an image is chosen at random.
+        batch_size: images of a batch.
         seed: of the run.
         epoch: from 0.
         variants: 2 where an image may be seen mirrored.
     """
     generator = np.random.default_rng([seed, epoch])
-    order = generator.permutation(len(texts_per_image))
-    texts = generator.integers(0, texts_per_image[order])
-    return order, texts, generator.integers(0, variants, size=len(order))
+    order = generator.permutation(len(lengths))
+    texts = generator.integers(0, [len(lengths[image]) for image in order])
+    chosen = np.array([lengths[image][text] for image, text in zip(order, texts, strict=True)])
+    arranged = []
+    for start in range(0, len(order), WINDOW * batch_size):
+        window = start + np.argsort(chosen[start : start + WINDOW * batch_size], kind="stable")
+        batches = [window[first : first + batch_size] for first in range(0, len(window), batch_size)]
+        full, rest = batches[: len(window) // batch_size], batches[len(window) // batch_size :]
+        arranged += [full[number] for number in generator.permutation(len(full))] + rest
+    places = np.concatenate(arranged)
+    return order[places], texts[places], generator.integers(0, variants, size=len(order))
 
 
 def training_batches(
@@ -104,14 +117,14 @@ def training_batches(
         Dictionaries of `word_ids` (B, T), `labels` (B, C), `image_index` (B,), and `images` (B, H, W, 3) or `regions`
         (B, R, C) and `global` (B, C'). T is the longest text's of the batch.
     """
-    counts = np.array([len(texts) for texts in records.texts], "int64")
-    first_text = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    lengths = [[len(text) for text in texts] for texts in records.texts]
+    first_text = np.cumsum([0, *(len(texts) for texts in lengths[:-1])])
     all_texts = tf.constant([text for texts in records.texts for text in texts])
     labels = tf.constant(records.labels, tf.float32)
     variants = 2 if flip else 1
 
     def plan(epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        order, texts, variant = epoch_plan(counts, seed, int(epoch), variants)
+        order, texts, variant = epoch_plan(lengths, batch_size, seed, int(epoch), variants)
         return order, first_text[order] + texts, variant
 
     def epoch_indices(epoch: tf.Tensor) -> tf.data.Dataset:

@@ -10,7 +10,7 @@ from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import Progress
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
-from dafsn_tf.evaluation.embedding import Embeddings, embed_split, relevance_function
+from dafsn_tf.evaluation.embedding import Embedder, Embeddings
 from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
 from dafsn_tf.evaluation.pointing import PointingGame
 from dafsn_tf.evaluation.protocols import evaluate_scores, selection_metrics, selection_value
@@ -18,13 +18,14 @@ from dafsn_tf.evaluation.scoring import sentence_scores, word_scores
 from dafsn_tf.runs import Run, split_features
 
 
-def all_pairs_scores(model: Any, embeddings: Embeddings, progress: Progress | None = None) -> dict[str, np.ndarray]:
+def all_pairs_scores(
+    embedder: Embedder, embeddings: Embeddings, progress: Progress | None = None
+) -> dict[str, np.ndarray]:
     """Return the `sentence` and `word` scores (N, B) of all texts and images."""
+    words, mask, regions = embeddings.words, embeddings.word_mask, embeddings.regions
     return {
         "sentence": sentence_scores(embeddings.sentences, embeddings.images),
-        "word": word_scores(
-            relevance_function(model), embeddings.words, embeddings.word_mask, embeddings.regions, progress=progress
-        ),
+        "word": word_scores(embedder.relevance, words, mask, regions, progress=progress),
     }
 
 
@@ -38,8 +39,9 @@ def evaluate_run(
     """
     records = open_split(data, split)
     features = split_features(run, data, records)
-    embeddings = embed_split(run.model, run.text_preprocessor, records, features)
-    scores = all_pairs_scores(run.model, embeddings, progress)
+    embedder = Embedder(run.model, run.text_preprocessor)
+    embeddings = embedder.embed_split(records, features)
+    scores = all_pairs_scores(embedder, embeddings, progress)
     scores["fused"] = Fusion.from_dict(run.fusion).apply(scores["sentence"], scores["word"])
     return {
         "dataset": records.manifest.name,
@@ -61,7 +63,7 @@ def evaluate_attention(run: Run, data: Path, split: str = "test", batch_size: in
 
     records = open_split(data, split)
     features = split_features(run, data, records)
-    embeddings = embed_split(run.model, run.text_preprocessor, records, features)
+    embeddings = Embedder(run.model, run.text_preprocessor).embed_split(records, features)
     game = PointingGame(run.model.image_encoder.region_centres)
     attend = tf.function(run.model.attention.attend, reduce_retracing=True)
     text_image = embeddings.collection.text_image
@@ -81,18 +83,17 @@ def evaluate_attention(run: Run, data: Path, split: str = "test", batch_size: in
 
 
 def validate(
-    model: Any,
-    text_preprocessor: Any,
+    embedder: Embedder,
     records: RecordSplit,
     inputs: ImageInputs,
     config: EvaluationConfig,
 ) -> dict[str, float]:
     """Return an epoch's validation metrics; `val_retrieval` is the one to choose by (DESIGN section 5)."""
-    embeddings = embed_split(model, text_preprocessor, records, inputs, config.selection_texts)
+    embeddings = embedder.embed_split(records, inputs, config.selection_texts)
     if config.selection_score == "sentence":
         scores = {"sentence": sentence_scores(embeddings.sentences, embeddings.images)}
     else:
-        scores = all_pairs_scores(model, embeddings)
+        scores = all_pairs_scores(embedder, embeddings)
     if config.selection_score == "fused":
         fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
         scores["fused"] = fusion.apply(scores["sentence"], scores["word"])
@@ -104,15 +105,14 @@ def validate(
 
 
 def choose_fusion(
-    model: Any,
-    text_preprocessor: Any,
+    embedder: Embedder,
     records: RecordSplit,
     inputs: ImageInputs,
     config: EvaluationConfig,
 ) -> tuple[Fusion, dict[str, Any], float]:
     """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
-    embeddings = embed_split(model, text_preprocessor, records, inputs)
-    scores = all_pairs_scores(model, embeddings)
+    embeddings = embedder.embed_split(records, inputs)
+    scores = all_pairs_scores(embedder, embeddings)
     fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
     scores["fused"] = fusion.apply(scores["sentence"], scores["word"])
     value = selection_value(

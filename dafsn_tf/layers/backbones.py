@@ -154,16 +154,21 @@ def _load_inception(network: keras.Model, path: str) -> None:
 
 
 def _small_cnn(image_size: int) -> keras.Model:
-    """Return five convolutions; a kernel of 4 with stride 2 keeps the cells' centres those of an even tiling."""
+    """Return five convolutions; kernels twice the stride keep the cells' centres those of an even tiling.
+
+    A cell sees 20 pixels, little more than its own, so that its features lie where it lies; the global branch sees 76.
+    """
     images = keras.Input((image_size, image_size, 3))
-    features = images
-    for filters, kernel, stride in ((32, 4, 2), (64, 4, 2), (96, 4, 2), (128, 3, 1)):
-        features = keras.layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(features)
-        features = keras.layers.BatchNormalization(momentum=0.9)(features)
-        features = keras.layers.ReLU()(features)
-    whole = keras.layers.Conv2D(192, 4, 2, padding="same", use_bias=False)(features)
-    whole = keras.layers.BatchNormalization(momentum=0.9)(whole)
-    return keras.Model(images, [features, keras.layers.ReLU()(whole)])
+    regions = images
+    for filters, kernel, stride in ((64, 8, 4), (96, 4, 2), (128, 1, 1)):
+        regions = _convolution(regions, filters, kernel, stride)
+    whole = _convolution(_convolution(regions, 128, 4, 2), 128, 3, 1)
+    return keras.Model(images, [regions, whole])
+
+
+def _convolution(features: Any, filters: int, kernel: int, stride: int) -> Any:
+    features = keras.layers.Conv2D(filters, kernel, stride, padding="same", use_bias=False)(features)
+    return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(features))
 
 
 def _area_pooling(side: int, grid: int) -> np.ndarray:

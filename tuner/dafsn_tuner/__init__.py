@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tuning with Keras Tuner."""

@@ -1,0 +1,118 @@
+"""Build RESULTS.md from runs/*.json, and record a finished run as such a file.
+
+    python benchmarks/results.py                                   builds RESULTS.md (make results)
+    python benchmarks/results.py record NAME --evaluation FILE...  writes runs/NAME.json
+
+A run file holds the command, seeds, seconds, machine and commit beside the figures, so that a table's number can be
+made again.
+"""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from statistics import mean, stdev
+
+HERE = Path(__file__).parent
+METRICS = ("map@all", "recall@1", "recall@5", "recall@10", "median_rank")
+
+
+def record(name: str, evaluations: list[Path], command: str, seconds: float, attention: Path | None) -> None:
+    """Write runs/NAME.json from the files that `dafsn evaluate --json` wrote, one a seed."""
+    run = {
+        "name": name,
+        "command": command,
+        "seconds": seconds,
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+        "commit": subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True, cwd=HERE
+        ).stdout.strip(),
+        "evaluations": [json.loads(path.read_text()) for path in evaluations],
+    }
+    if attention:
+        run["attention"] = json.loads(attention.read_text())
+    (HERE / "runs" / f"{name}.json").write_text(json.dumps(run, indent=1) + "\n")
+
+
+def results() -> str:
+    """Return the text of RESULTS.md."""
+    lines = [
+        "# Results",
+        "",
+        "Built by `make results` from `benchmarks/runs/*.json`; do not edit. All figures are our own runs on the test",
+        "split, everything chosen on validation. Several seeds: mean ± standard deviation. Inception-v3 rows use the",
+        "weights of `../shared/data` on `mixed7` and `mixed8`.",
+    ]
+    for path in sorted((HERE / "runs").glob("*.json")):
+        lines += ["", *_section(json.loads(path.read_text()))]
+    return "\n".join(lines) + "\n"
+
+
+def _section(run: dict) -> list[str]:
+    evaluations = run["evaluations"]
+    first = evaluations[0]
+    seeds = ", ".join(str(evaluation["seed"]) for evaluation in evaluations)
+    lines = [
+        f"## {run['name']}",
+        "",
+        f"{first['dataset']}, {first['split']}: {first['num_images']} images, {first['num_texts']} texts; "
+        f"seeds {seeds}; {run['seconds'] / 60:.1f} min on {run['machine']}; commit {run['commit']}.",
+        "",
+        "```sh",
+        run["command"],
+        "```",
+        "",
+        "| protocol | score | direction | " + " | ".join(METRICS) + " |",
+        "|---|---|---|" + "---|" * len(METRICS),
+    ]
+    for protocol, scores in first["protocols"].items():
+        for score in (*scores, "chance"):
+            for direction in ("image_to_text", "text_to_image"):
+                places = [
+                    evaluation["chance"][protocol] if score == "chance" else evaluation["protocols"][protocol][score]
+                    for evaluation in evaluations
+                ]
+                figures = [_figure([place[direction][metric] for place in places], metric) for metric in METRICS]
+                row = (protocol, score, direction.replace("_", " "), *figures)
+                lines.append("| " + " | ".join(row) + " |")
+    averages = [
+        mean(directions["map@all"] for directions in next(iter(evaluation["protocols"].values()))["fused"].values())
+        for evaluation in evaluations
+    ]
+    lines += ["", f"MAP@all, fused, average of both directions: {_figure(averages, 'map@all')}."]
+    if attention := run.get("attention"):
+        lines += [
+            "",
+            f"Pointing game {attention['pointing_game']:.3f} (chance {attention['chance']:.3f}; big objects "
+            f"{attention['big']:.3f}, small {attention['small']:.3f}).",
+        ]
+    return lines
+
+
+def _figure(values: list[float], metric: str) -> str:
+    digits = 1 if metric == "median_rank" else 3
+    if len(values) == 1:
+        return f"{values[0]:.{digits}f}"
+    return f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}"
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="action")
+    recorder = commands.add_parser("record", help="write runs/NAME.json from evaluations")
+    recorder.add_argument("name")
+    recorder.add_argument("--evaluation", type=Path, nargs="+", required=True, help="files of dafsn evaluate --json")
+    recorder.add_argument("--attention", type=Path, help="file of dafsn evaluate --attention")
+    recorder.add_argument("--command", required=True, help="the commands that made them")
+    recorder.add_argument("--seconds", type=float, required=True, help="wall time of those commands")
+    options = parser.parse_args()
+    if options.action == "record":
+        record(options.name, options.evaluation, options.command, options.seconds, options.attention)
+    (HERE / "RESULTS.md").write_text(results(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def dafsn(*arguments, **options):
+    command = [sys.executable, "-m", "dafsn_tf.cli.main", *map(str, arguments)]
+    environment = {**os.environ, "COLUMNS": "300", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, **options)
+
+
+def test_help_needs_no_tensorflow():
+    script = "import sys; from dafsn_tf.cli import main; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert finished.stdout.split() == ["False", "False"]
+    commands = dafsn("--help").stdout
+    for name in ("prepare", "train", "evaluate", "export", "serve", "query", "demo"):
+        assert name in commands
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("train", "--data", "absent", "--run", "r", "--config", "shapez"), "Did you mean 'shapes'?"),
+        (("train", "--data", "absent", "--run", "r", "--set", "training.epoch=1"), "Did you mean 'epochs'?"),
+        (("evaluate", "absent", "--data", "absent"), "absent is not a run folder"),
+        (("prepare", "jsonl", "--source", "absent", "--out", "o"), "absent"),
+    ],
+)
+def test_a_users_error_is_one_message(arguments, message, tmp_path):
+    finished = dafsn(*arguments, cwd=tmp_path)
+    assert finished.returncode == 1
+    assert message in finished.stderr
+    assert finished.stderr.count("error:") == 1
+    assert "Traceback" not in finished.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_train_without_prepared_data_says_what_to_run(tmp_path):
+    finished = dafsn("train", "--data", tmp_path / "nothing", "--run", tmp_path / "run")
+    assert finished.returncode == 1
+    assert "dafsn prepare" in finished.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_the_way_of_a_users_collection(jsonl_source, tmp_path):
+    """The README's commands for one's own collection, with the small backbone and a few pictures."""
+    lines = [{"image": f"{n}.png", "texts": [f"picture number {n}", "a picture"]} for n in range(20)]
+    source = jsonl_source(lines, "pictures")
+    small = ["--set", "image.image_size=32", "--set", "model.dim=16", "--set", "training.epochs=1"]
+    for arguments in (
+        ("prepare", "jsonl", "--source", source, "--out", "data/mine"),
+        ("train", "--config", "shapes", "--data", "data/mine", "--run", "runs/mine", *small),
+        ("evaluate", "runs/mine", "--data", "data/mine", "--json", "runs/mine/evaluation.json"),
+        ("export", "runs/mine", "--to", "saved_models/mine", "--data", "data/mine"),
+    ):
+        finished = dafsn(*arguments, cwd=tmp_path)
+        assert finished.returncode == 0, finished.stderr
+    assert json.loads((tmp_path / "runs/mine/evaluation.json").read_text())["split"] == "test"
+    from dafsn_server.process import running
+
+    with running({"mine": tmp_path / "saved_models/mine"}) as target:
+        answer = dafsn("query", "a picture", "--target", target, "--model", "mine", "--json")
+        assert json.loads(answer.stdout)["results"], answer.stderr
+        pair = dafsn("query", "a picture", "--image", source / "0.png", "--target", target, "--model", "mine")
+        assert "picture" in pair.stdout, pair.stderr
+
+
+def test_the_readmes_commands_parse():
+    """Every `dafsn` line of the README names a command and options that exist."""
+    from typer.main import get_command
+
+    from dafsn_tf.cli.main import app
+
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    lines = [line.split("dafsn ", 1)[1] for line in readme.splitlines() if line.startswith("dafsn ")]
+    assert len(lines) >= 7
+    import shlex
+
+    commands = get_command(app).commands
+    for line in lines:
+        name, *arguments = shlex.split(line)
+        context = commands[name].make_context(name, arguments, resilient_parsing=False)
+        assert context.params, line

@@ -1,0 +1,68 @@
+import tomllib
+
+import pytest
+
+from dafsn_tf.config import Config, load_config, preset_names
+from dafsn_tf.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_presets_load_and_survive_a_round_trip(name):
+    config = load_config(name)
+    assert Config.from_dict(tomllib.loads(config.to_toml())) == config
+
+
+def test_presets_of_the_readme_exist():
+    assert {"default", "shapes", "pascal_sentence", "flickr8k"} <= set(preset_names())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epoch=3", r"no 'epoch'. Did you mean 'epochs'\?"),
+        ("trainin.epochs=3", r"no 'trainin'. Did you mean 'training'\?"),
+        ("training.epochs", "not of the form section.field=value"),
+        ("training.epochs=many", r"training.epochs is 'many' \(str\); it must be of type int"),
+        ("training.epochs=true", r"training.epochs is True \(bool\)"),
+        ("training.epochs=0", "training.epochs is 0; it must be at least 1"),
+        ("training.batch_size=1", "matching needs at least 2 pairs"),
+        ("model.dim=7", "must be even"),
+        ("text.dropout=1.0", r"text.dropout is 1.0; it must be in \[0, 1\)"),
+        ("image.region_layer=mixed6", r"image.region_layer is 'mixed6'; .*Did you mean 'mixed"),
+        ("loss.gamma3=0", "loss.gamma3 is 0.0; it must be positive"),
+        ("training.patience=-1", "must not be negative"),
+        ("image.image_size=20", "inception_v3 needs at least 75"),
+    ],
+)
+def test_what_cannot_be_used_is_named(override, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config("default", [override])
+
+
+def test_overrides_apply_in_order_and_take_bare_words():
+    config = load_config("default", ["image.weights=some/file.h5", "training.epochs=3", "training.epochs=4"])
+    assert config.image.weights == "some/file.h5"
+    assert config.training.epochs == 4
+    assert load_config("default", ["loss.label_weight=2"]).loss.label_weight == 2.0
+
+
+def test_files_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text("[model]\ndim = 64\n")
+    assert load_config(path).model.dim == 64
+    path.write_text("[model]\ndimension = 64\n")
+    with pytest.raises(ConfigError, match=r"mine\.toml: \[model\] has no 'dimension'. Did you mean 'dim'\?"):
+        load_config(path)
+    path.write_text("model = 3\n")
+    with pytest.raises(ConfigError, match=r"\[model\] must be a table"):
+        load_config(path)
+    path.write_text("[model\n")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        load_config(path)
+    with pytest.raises(ConfigError, match=r"neither a preset nor a file.*Did you mean 'shapes'\?"):
+        load_config("shape")
+
+
+def test_strings_with_quotes_survive_toml():
+    config = load_config("default", ['image.weights=C:\\weights "new".h5'])
+    assert Config.from_dict(tomllib.loads(config.to_toml())) == config

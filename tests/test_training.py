@@ -1,0 +1,144 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from dafsn_tf.config import Config, load_config
+from dafsn_tf.data.prepare import prepare
+from dafsn_tf.errors import DataError, RunError
+from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
+from dafsn_tf.runs import load_run
+from dafsn_tf.training import train
+
+TINY = [
+    "image.image_size=32",
+    "model.dim=16",
+    "text.embedding_dim=8",
+    "text.word_dropout=0.1",
+    "training.batch_size=8",
+    "training.epochs=3",
+    "discriminator.hidden_dim=8",
+]
+
+
+def tiny_config(*overrides):
+    return load_config("shapes", [*TINY, *overrides])
+
+
+@pytest.fixture(scope="module")
+def shapes_data(tmp_path_factory):
+    from dafsn_tf.data.sources import shapes
+
+    folder = tmp_path_factory.mktemp("training") / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes.read, "__defaults__", (0, {"train": 40, "validation": 10, "test": 12}))
+        prepare("shapes", None, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(shapes_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "run"
+    lines = []
+    result = train(tiny_config(), shapes_data, folder, seed=1, write=lines.append)
+    return folder, result, lines
+
+
+def test_a_run_leaves_what_it_promises(finished):
+    folder, result, lines = finished
+    for name in ("config.toml", "run.json", "vocabulary.txt", "metrics.csv", "best.keras", "last.keras", "fusion.json"):
+        assert (folder / name).stat().st_size, name
+    assert any((folder / "tensorboard").rglob("events*"))
+    rows = (folder / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 4
+    assert {"loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_accuracy"} <= set(
+        rows[0].split(",")
+    )
+    assert load_config(folder / "config.toml") == tiny_config()
+    assert 0 <= result["selection"] <= 1
+    assert 1 <= result["best_epoch"] <= 3
+    assert sum("discriminator accuracy" in line for line in lines) == 3
+    assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_the_vocabulary_is_the_training_splits(finished, shapes_data):
+    from dafsn_tf.data.records import open_split
+    from dafsn_tf.training import _text_preprocessor
+
+    words = set((finished[0] / "vocabulary.txt").read_text().split("\n"))
+    training = {word for texts in open_split(shapes_data, "train").texts for text in texts for word in text.split()}
+    assert words <= {word.strip(",.").lower() for word in training}
+    for split in ("validation", "test"):
+        with pytest.raises(DataError, match=f"not from '{split}'"):
+            _text_preprocessor(Config(), open_split(shapes_data, split), finished[0])
+
+
+def test_an_interrupted_run_goes_on_bit_for_bit(finished, shapes_data, tmp_path):
+    def stop_in_third_epoch(line):
+        if line.startswith("epoch 3/3"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_config(), shapes_data, tmp_path / "run", seed=1, write=stop_in_third_epoch)
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["epochs_done"] == 2
+    with pytest.raises(RunError, match=r"unfinished run.*--resume"):
+        load_run(tmp_path / "run")
+    with pytest.raises(RunError, match=r"exists and is not empty.*--resume"):
+        train(tiny_config(), shapes_data, tmp_path / "run", seed=1)
+    with pytest.raises(RunError, match="begun with seed 1, now 2"):
+        train(tiny_config(), shapes_data, tmp_path / "run", seed=2, resume=True)
+    with pytest.raises(RunError, match="another configuration"):
+        train(tiny_config("training.epochs=4"), shapes_data, tmp_path / "run", seed=1, resume=True)
+    train(tiny_config(), shapes_data, tmp_path / "run", seed=1, resume=True, write=lambda line: None)
+    straight, resumed = (keras.models.load_model(folder / "last.keras") for folder in (finished[0], tmp_path / "run"))
+    for ours, theirs in zip(straight.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 4
+    assert (tmp_path / "run" / "fusion.json").read_text() == (finished[0] / "fusion.json").read_text()
+
+
+def test_evaluation_has_every_figure(finished, shapes_data):
+    evaluation = evaluate_run(load_run(finished[0]), shapes_data)
+    assert (evaluation["num_images"], evaluation["num_texts"], evaluation["seed"]) == (12, 60, 1)
+    assert set(evaluation["protocols"]) == {"sentence"}
+    for score in ("sentence", "word", "fused"):
+        for direction in ("image_to_text", "text_to_image"):
+            metrics = evaluation["protocols"]["sentence"][score][direction]
+            assert set(metrics) == {"map@all", "map@50", "recall@1", "recall@5", "recall@10", "median_rank"}
+            assert all(np.isfinite(value) for value in metrics.values())
+    assert evaluation["chance"]["sentence"]["text_to_image"]["recall@1"] == pytest.approx(1 / 12)
+
+
+def test_attention_is_measured(finished, shapes_data):
+    attention = evaluate_attention(load_run(finished[0]), shapes_data)
+    assert set(attention) == {"pointing_game", "chance", "big", "small"}
+    assert 0.05 < attention["chance"] < 0.2
+
+
+def test_what_is_no_run_is_named(tmp_path):
+    with pytest.raises(RunError, match=r"is not a run folder \(no such folder\)"):
+        load_run(tmp_path / "absent")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=r"no run\.json in it"):
+        load_run(tmp_path / "empty")
+
+
+def test_a_collection_with_few_labels_short_texts_and_fewer_images_than_a_batch(jsonl_source, tmp_path):
+    lines = [{"image": f"{n}.png", "texts": [f"thing {n}"]} for n in range(6)]
+    lines[0]["label"], lines[1]["label"] = "a", ["a", "b"]
+    prepare("jsonl", jsonl_source(lines), tmp_path / "data")
+    result = train(tiny_config("training.epochs=1"), tmp_path / "data", tmp_path / "run", write=lambda line: None)
+    assert np.isfinite(result["selection"])
+    evaluation = evaluate_run(load_run(tmp_path / "run"), tmp_path / "data")
+    assert evaluation["num_images"] >= 1
+
+
+def test_a_collection_without_labels_is_chosen_by_recall(jsonl_source, tmp_path):
+    lines = [{"image": f"{n}.png", "texts": [f"thing {n}", "something"]} for n in range(12)]
+    prepare("jsonl", jsonl_source(lines), tmp_path / "data")
+    result = train(tiny_config("training.epochs=1"), tmp_path / "data", tmp_path / "run", write=lambda line: None)
+    assert 0 <= result["selection"] <= 6
+    run = load_run(tmp_path / "run")
+    assert run.model.classifier is None
+    assert "sentence" in evaluate_run(run, tmp_path / "data")["protocols"]
