@@ -256,21 +256,34 @@ def _fit(
         f"training on {len(records['train'])} images, {steps} batches of {batch_size} an epoch; "
         f"{model.count_params():,} parameters; run folder {run}"
     )
-    model.fit(
-        batches,
-        epochs=training.epochs,
-        initial_epoch=state["epochs_done"],
-        steps_per_epoch=steps,
-        verbose=0,
-        shuffle=False,
-        callbacks=[
-            RetrievalValidation(evaluate),
-            keras.callbacks.CSVLogger(str(run / "metrics.csv"), append=state["epochs_done"] > 0),
-            keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
-            EpochLines(training.epochs, steps * batch_size, write),
-            RunCheckpoint(run, state, training.patience),
-        ],
-    )
+    _keep_rows(run / "metrics.csv", state["epochs_done"])
+    table = keras.callbacks.CSVLogger(str(run / "metrics.csv"), append=state["epochs_done"] > 0)
+    try:
+        model.fit(
+            batches,
+            epochs=training.epochs,
+            initial_epoch=state["epochs_done"],
+            steps_per_epoch=steps,
+            verbose=0,
+            shuffle=False,
+            callbacks=[
+                RetrievalValidation(evaluate),
+                table,
+                keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
+                EpochLines(training.epochs, steps * batch_size, write),
+                RunCheckpoint(run, state, training.patience),
+            ],
+        )
+    finally:
+        if table.csv_file is not None:  # Keras closes it only where training reaches its end
+            table.csv_file.close()
+
+
+def _keep_rows(path: Path, epochs: int) -> None:
+    """Drop the rows of epochs that were interrupted before their checkpoint."""
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text("".join(lines[: 1 + epochs]), encoding="utf-8")
 
 
 def _finish(

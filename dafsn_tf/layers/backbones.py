@@ -156,11 +156,11 @@ def _load_inception(network: keras.Model, path: str) -> None:
 def _small_cnn(image_size: int) -> keras.Model:
     """Return five convolutions; kernels twice the stride keep the cells' centres those of an even tiling.
 
-    A cell sees 20 pixels, little more than its own, so that its features lie where it lies; the global branch sees 76.
+    A region sees 36 pixels, the size of a medium object of `shapes`; the global branch sees 92.
     """
     images = keras.Input((image_size, image_size, 3))
     regions = images
-    for filters, kernel, stride in ((64, 8, 4), (96, 4, 2), (128, 1, 1)):
+    for filters, kernel, stride in ((64, 8, 4), (96, 4, 2), (128, 3, 1)):
         regions = _convolution(regions, filters, kernel, stride)
     whole = _convolution(_convolution(regions, 128, 4, 2), 128, 3, 1)
     return keras.Model(images, [regions, whole])

@@ -32,6 +32,7 @@ _SIZE_SETS = {  # sizes that figures of one scene may have, the largest first an
         ("medium", "small", "small"),
     ),
 }
+_ONE_COLOUR = 0.3  # share of scenes whose figures share a colour, so that only their kinds tell them apart
 _TURN = 0.2  # greatest turn of a figure, radians
 _MARGIN = 2  # pixels between two boxes, and between a box and the border
 _ATTEMPTS = 40  # places tried for a figure before the whole scene is laid out anew
@@ -89,11 +90,13 @@ def _compose(largest: str, rng: np.random.Generator) -> tuple[Figure, ...]:
             for kind, size in zip(kinds, sizes, strict=True)
         ]
         corners = _lay_out([points.max(0) for points in outlines], rng)
-    figures = []
-    for kind, size, points, corner in zip(kinds, sizes, outlines, corners, strict=True):
-        colour = _pick(tuple(COLOURS), rng)
-        figures.append(Figure(kind, colour, size, shade(colour, rng), points + corner))
-    return tuple(figures)
+    colours = [_pick(tuple(COLOURS), rng) for _ in kinds]
+    if rng.random() < _ONE_COLOUR:
+        colours = colours[:1] * len(kinds)
+    return tuple(
+        Figure(kind, colour, size, shade(colour, rng), points + corner)
+        for kind, colour, size, points, corner in zip(kinds, colours, sizes, outlines, corners, strict=True)
+    )
 
 
 def _lay_out(extents: Sequence[np.ndarray], rng: np.random.Generator) -> list[np.ndarray] | None:

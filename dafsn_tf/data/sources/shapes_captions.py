@@ -11,8 +11,8 @@ from dafsn_tf.data.sources.shapes_drawing import Figure
 
 CAPTIONS = 5  # captions a scene
 _SIZE_WORDS = {"small": ("small", "little", "tiny"), "medium": ("medium",), "large": ("large", "big", "huge")}
-_SIZE_SHARE = 0.8  # share of noun phrases that name the size
-_COLOUR_SHARE = 0.96  # share that name the colour
+_SIZE_SHARE = 0.6  # share of noun phrases that name the size; the largest of several figures always has its size
+_COLOUR_SHARE = 0.75  # share that name the colour; the rest leaves it to the noun to tell where to look
 _PARTIAL_SHARE = 0.1  # share of captions that are silent about one of several figures
 _RELATION_WORDS = {
     "above": ("above", "over"),
@@ -126,16 +126,17 @@ def _caption(figures: Sequence[Figure], rng: np.random.Generator) -> tuple[str, 
             text += _relation_phrase(figures[box], figures[order[token["other"]]], rng)
         else:
             kind = figures[box].kind
-            text += kind if token["noun"] else _noun_phrase(figures[box], rng)
+            largest_of_several = box == 0 and len(figures) > 1
+            text += kind if token["noun"] else _noun_phrase(figures[box], rng, name_size=largest_of_several)
             nouns.append(_Noun(len(text) - len(kind), len(text), box))  # ASCII throughout: characters are bytes
     return text + template[position:], nouns
 
 
-def _noun_phrase(figure: Figure, rng: np.random.Generator) -> str:
+def _noun_phrase(figure: Figure, rng: np.random.Generator, *, name_size: bool) -> str:
     words = [figure.kind]
     if rng.random() < _COLOUR_SHARE:
         words.insert(0, figure.colour)
-    if rng.random() < _SIZE_SHARE:
+    if rng.random() < _SIZE_SHARE or name_size:
         words.insert(0, _pick(_SIZE_WORDS[figure.size], rng))
     return " ".join(["an" if words[0][0] in "aeiou" else "a", *words])
 
