@@ -105,7 +105,7 @@ class EvaluationConfig:
     """What validation chooses by."""
 
     selection_score: Literal["sentence", "word", "fused"] = "fused"  # score that picks the best epoch
-    selection_texts: int = 0  # texts an image used while training, to save time; 0 uses all
+    selection_texts: int = 0  # first texts of an image that validation reads, to save time; 0 reads all
     fusion_metric: Literal["map", "recall", "balanced"] = "balanced"  # what the fusion weight maximises on validation
 
 

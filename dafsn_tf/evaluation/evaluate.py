@@ -111,7 +111,7 @@ def choose_fusion(
     config: EvaluationConfig,
 ) -> tuple[Fusion, dict[str, Any], float]:
     """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
-    embeddings = embedder.embed_split(records, inputs)
+    embeddings = embedder.embed_split(records, inputs, config.selection_texts)
     scores = all_pairs_scores(embedder, embeddings)
     fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
     scores["fused"] = fusion.apply(scores["sentence"], scores["word"])
