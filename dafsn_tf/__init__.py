@@ -20,7 +20,7 @@ _PLACES = {
     "train": "dafsn_tf.training",
 }
 
-__all__ = sorted(_PLACES)
+__all__ = list(_PLACES)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

@@ -122,7 +122,8 @@ class Backbone(keras.layers.Layer):
 
 
 def _inception_v3(image_size: int) -> keras.Model:
-    return keras.applications.InceptionV3(include_top=False, weights=None, input_shape=(image_size, image_size, 3))
+    options: dict[str, Any] = {"weights": None, "input_shape": (image_size, image_size, 3)}  # Keras types None away
+    return keras.applications.InceptionV3(include_top=False, **options)
 
 
 def _load_inception(network: keras.Model, path: str) -> None:

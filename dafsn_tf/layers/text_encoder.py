@@ -43,11 +43,9 @@ class TextEncoder(keras.layers.Layer):
         self.word_dropout = word_dropout
         self.oov_buckets = oov_buckets
         policy = self.dtype_policy
+        initializer: Any = keras.initializers.RandomUniform(-0.1, 0.1)
         self.embedding = keras.layers.Embedding(
-            vocabulary_size,
-            embedding_dim,
-            embeddings_initializer=keras.initializers.RandomUniform(-0.1, 0.1),
-            dtype=policy,
+            vocabulary_size, embedding_dim, embeddings_initializer=initializer, dtype=policy
         )
         self.embedding_dropout = keras.layers.Dropout(dropout, dtype=policy)
         self.lstm = keras.layers.Bidirectional(

@@ -80,8 +80,9 @@ class WordRegionAttention(keras.layers.Layer):
         }
 
     def _score_block(self, word_features: Any, present: Any, region_features: Any, *gram: Any) -> Any:
-        texts, words, dim = ops.shape(word_features)
-        images, regions, _ = ops.shape(region_features)
+        text_shape: Any = ops.shape(word_features)
+        image_shape: Any = ops.shape(region_features)
+        (texts, words, dim), (images, regions, _) = text_shape, image_shape
         flat = ops.reshape(word_features, (1, texts * words, dim))
         scores = _scores(flat, ops.reshape(present, (1, texts * words)), region_features)  # (B, N T, R)
         weights = self._attention_weights(ops.reshape(scores, (images, texts, words, regions)))
