@@ -17,6 +17,8 @@ from dafsn_tf.retrieval import Encoder, Index
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS
 from dafsn_tf.runs import Run, complete_model, split_features
 
+Endpoints = dict[str, tuple[Any, list[tf.TensorSpec]]]  # function and its inputs, by signature
+
 
 def export_run(run: Run, to: Path, *, data: Path | None = None, split: str = "test", top_k: int = 10) -> Path:
     """Write the next integer version below `to` and return its folder.
@@ -36,7 +38,7 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, split: str = "te
         DataError, WeightsError: what the user can mend.
     """
     encoder = Encoder(complete_model(run), run.text_preprocessor, Fusion.from_dict(run.fusion))
-    endpoints: dict[str, tuple[Any, list[tf.TensorSpec]]] = {
+    endpoints: Endpoints = {
         "encode_text": (encoder.encode_text, [TEXTS]),
         "encode_image": (encoder.encode_image, [IMAGES]),
         "similarity": (encoder.similarity, [TEXTS, IMAGES]),
@@ -59,8 +61,9 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, split: str = "te
     shutil.rmtree(aside, ignore_errors=True)
     try:
         archive.write_out(str(aside), verbose=False)
-        shutil.copy(run.path / "config.toml", aside / "assets" / "config.toml") if (aside / "assets").is_dir() else None
-        _verify(aside, {name: function for name, (function, _) in endpoints.items()})
+        (aside / "assets.extra").mkdir()  # what the server passes over
+        shutil.copy(run.path / "config.toml", aside / "assets.extra" / "config.toml")
+        _verify(aside, endpoints)
         os.rename(aside, to / str(number))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -75,24 +78,25 @@ def build_index(run: Run, encoder: Encoder, data: Path, split: str = "test", top
     return Index(encoder, embeddings, records.ids, records.texts, top_k)
 
 
-def _verify(folder: Path, endpoints: dict[str, Any]) -> None:
+def _verify(folder: Path, endpoints: Endpoints) -> None:
     """Compare every signature, in a session as the server opens it, with the function it was made from."""
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), "uint8")
     samples = {
         "texts": np.array([b"a small red circle", b"two dogs run", b""], object),
         "images": np.array([tf.io.encode_png(noise).numpy(), tf.io.encode_jpeg(noise).numpy(), b"no image"], object),
     }
+    expected = {
+        name: function(**{spec.name: tf.constant(samples[spec.name]) for spec in signature})
+        for name, (function, signature) in endpoints.items()
+    }
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
-        for name, function in endpoints.items():
+        for name, outputs in expected.items():
             signature = loaded.signature_def[name]
             feeds = {info.name: samples[key] for key, info in signature.inputs.items()}
-            keys = sorted(signature.outputs)
-            answers = session.run([signature.outputs[key].name for key in keys], feeds)
-            with tf.init_scope():
-                expected = function(**{key: tf.constant(samples[key]) for key in signature.inputs})
-            for key, answer in zip(keys, answers, strict=True):
-                _compare(f"{name}.{key}", answer, expected[key].numpy())
+            names = {key: signature.outputs[key].name for key in outputs}
+            for key, answer in session.run(names, feeds).items():
+                _compare(f"{name}.{key}", answer, outputs[key].numpy())
 
 
 def _compare(name: str, answer: np.ndarray, expected: np.ndarray) -> None:
