@@ -86,7 +86,7 @@ def _verify(folder: Path, endpoints: Endpoints) -> None:
         "images": np.array([tf.io.encode_png(noise).numpy(), tf.io.encode_jpeg(noise).numpy(), b"no image"], object),
     }
     expected = {
-        name: function(**{spec.name: tf.constant(samples[spec.name]) for spec in signature})
+        name: function(*(tf.constant(samples[str(spec.name)]) for spec in signature))
         for name, (function, signature) in endpoints.items()
     }
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:

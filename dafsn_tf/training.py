@@ -48,11 +48,12 @@ def train(
     records = {name: open_split(data, name) for name in ("train", "validation")}
     if len(records["train"]) < 2:
         raise DataError(f"{data} has {len(records['train'])} training image; matching needs at least 2.")
-    state = _open_run(config, data, run, manifest, seed, resume)
+    backbone = load_backbone(config.image) if config.image.backbone == "inception_v3" else None
+    state = _open_run(config, data, run, manifest, backbone, seed, resume)
     if "result" in read_run_info(run):
         return read_run_info(run)["result"]
 
-    inputs = _image_inputs(config, data, records, run, write)
+    inputs = _image_inputs(config, data, records, backbone, write)
     keras.utils.set_random_seed(seed)
     text_preprocessor = _text_preprocessor(config, records["train"], run)
     batch_size = min(config.training.batch_size, len(records["train"]))
@@ -62,14 +63,25 @@ def train(
     return _finish(config, text_preprocessor, records["validation"], inputs["validation"], run, state, write)
 
 
-def _open_run(config: Config, data: Path, run: Path, manifest: Manifest, seed: int, resume: bool) -> dict[str, Any]:
-    """Return the run's state, having written or checked what identifies the run."""
-    identity = {"data": str(data), "dataset": manifest.name, "collection": manifest.digest, "seed": seed}
+def _open_run(
+    config: Config, data: Path, run: Path, manifest: Manifest, backbone: Any, seed: int, resume: bool
+) -> dict[str, Any]:
+    """Return the run's state, having written or checked what identifies the run.
+
+    The fingerprint of a frozen backbone is part of it: its heads fit no other.
+    """
+    identity = {
+        "data": str(data),
+        "dataset": manifest.name,
+        "collection": manifest.digest,
+        "seed": seed,
+        "backbone_fingerprint": backbone.fingerprint() if backbone else None,
+    }
     if resume:
         info = read_run_info(run)
         if (run / "config.toml").read_text(encoding="utf-8") != config.to_toml():
             raise RunError(f"{run} was begun with another configuration: resume it with --config {run}/config.toml.")
-        for name in ("collection", "seed"):
+        for name in ("collection", "seed", "backbone_fingerprint"):
             if info[name] != identity[name]:
                 raise RunError(
                     f"{run} was begun with {name} {info[name]}, now {identity[name]}: use what it was begun with."
@@ -88,7 +100,6 @@ def _open_run(config: Config, data: Path, run: Path, manifest: Manifest, seed: i
                 **identity,
                 "documents": manifest.documents,
                 "classes": list(manifest.classes),
-                "backbone_fingerprint": None,
                 "environment": _environment(),
                 "command": sys.argv,
             },
@@ -108,18 +119,13 @@ def _environment() -> dict[str, str]:
 
 
 def _image_inputs(
-    config: Config, data: Path, records: dict[str, RecordSplit], run: Path, write: Callable[[str], None]
+    config: Config, data: Path, records: dict[str, RecordSplit], backbone: Any, write: Callable[[str], None]
 ) -> dict[str, "ImageInputs"]:
-    """Return each split's frozen backbone features, or its images where the backbone is trained.
-
-    The fingerprint of a frozen backbone is noted in the run: its heads fit no other.
-    """
-    if config.image.backbone != "inception_v3":
+    """Return each split's frozen backbone features, or its images where the backbone is trained."""
+    if backbone is None:
         from dafsn_tf.data.pipeline import decoded_images
 
         return {name: decoded_images(split, config.image.image_size) for name, split in records.items()}
-    backbone = load_backbone(config.image)
-    write_json(run / "run.json", {**read_run_info(run), "backbone_fingerprint": backbone.fingerprint()})
     return {
         name: cached_features(data, split, config.image, backbone, _feature_progress(name, write))
         for name, split in records.items()

@@ -6,7 +6,7 @@ import pytest
 
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.prepare import prepare
-from dafsn_tf.errors import DataError, RunError
+from dafsn_tf.errors import DataError, RunError, WeightsError
 from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
 from dafsn_tf.runs import load_run
 from dafsn_tf.training import train
@@ -142,3 +142,10 @@ def test_a_collection_without_labels_is_chosen_by_recall(jsonl_source, tmp_path)
     run = load_run(tmp_path / "run")
     assert run.model.classifier is None
     assert "sentence" in evaluate_run(run, tmp_path / "data")["protocols"]
+
+
+def test_weights_that_are_not_there_leave_no_run_behind(shapes_data, tmp_path):
+    config = load_config("default", ["image.weights=absent.h5", "image.image_size=75"])
+    with pytest.raises(WeightsError, match=r"No weights at absent\.h5"):
+        train(config, shapes_data, tmp_path / "run", write=lambda line: None)
+    assert not (tmp_path / "run").exists()

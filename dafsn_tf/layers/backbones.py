@@ -155,13 +155,13 @@ def _load_inception(network: keras.Model, path: str) -> None:
 
 
 def _small_cnn(image_size: int) -> keras.Model:
-    """Return five convolutions; kernels twice the stride keep the cells' centres those of an even tiling.
+    """Return five convolutions; even padding keeps the cells' centres those of an even tiling.
 
-    A region sees 36 pixels, the size of a medium object of `shapes`; the global branch sees 92.
+    A region sees 28 pixels, a small object of `shapes`, so that words point at middles; the global branch sees 84.
     """
     images = keras.Input((image_size, image_size, 3))
     regions = images
-    for filters, kernel, stride in ((64, 8, 4), (96, 4, 2), (128, 3, 1)):
+    for filters, kernel, stride in ((64, 8, 4), (96, 6, 2), (128, 1, 1)):
         regions = _convolution(regions, filters, kernel, stride)
     whole = _convolution(_convolution(regions, 128, 4, 2), 128, 3, 1)
     return keras.Model(images, [regions, whole])

@@ -20,7 +20,7 @@ from dafsn_tf.errors import DataError
 _Option = TypeVar("_Option")
 
 SIZES: Mapping[str, int] = {"train": 4000, "validation": 400, "test": 400}  # scenes a split
-_PIXELS = {"small": (24, 27), "medium": (33, 37), "large": (46, 51)}  # range of the root of a box's area
+_PIXELS = {"small": (27, 28.5), "medium": (34, 37), "large": (46, 51)}  # range of the root of a box's area
 _COUNTS = (1, 2, 2, 2, 3, 3, 3)  # figures of a scene, each entry as likely as the other
 _SIZE_SETS = {  # sizes that figures of one scene may have, the largest first and alone in its size
     1: (("small",), ("medium",), ("large",)),

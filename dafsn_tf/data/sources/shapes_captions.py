@@ -12,7 +12,7 @@ from dafsn_tf.data.sources.shapes_drawing import Figure
 CAPTIONS = 5  # captions a scene
 _SIZE_WORDS = {"small": ("small", "little", "tiny"), "medium": ("medium",), "large": ("large", "big", "huge")}
 _SIZE_SHARE = 0.6  # share of noun phrases that name the size; the largest of several figures always has its size
-_COLOUR_SHARE = 0.75  # share that name the colour; the rest leaves it to the noun to tell where to look
+_COLOUR_SHARE = 0.5  # share that name the colour; the rest leaves it to the noun to tell where to look
 _PARTIAL_SHARE = 0.1  # share of captions that are silent about one of several figures
 _RELATION_WORDS = {
     "above": ("above", "over"),
@@ -39,17 +39,17 @@ _TEMPLATES: dict[int, tuple[str, ...]] = {
         "[A] is [A:B] [B]",
         "[A:B] [B] there is [A]",
         "[B] with [A] [A:B] it",
-        "[A] and [B], and the [A=] is [A:B] the [B=]",
+        "[A] and, [B:A] it, [B]",
         "we see [A] that lies [A:B] [B]",
     ),
     3: (
-        "[A] [A:B] [B], and [C] [C:B] the [B=]",
+        "[A] [A:B] [B], and [C] [C:B] it",
         "[A] is [A:B] [B] and [A:C] [C]",
         "there is [A] [A:B] [B], with [C] [C:A] the [A=]",
         "[B] with [A] [A:B] it and [C] [C:B] it",
-        "[A], [B] and [C], and the [A=] is [A:B] the [B=]",
-        "[A:B] [B] there is [A], and [C] is [C:B] the [B=]",
-        "we see [A], [B] and [C], where the [B=] is [B:C] the [C=]",
+        "[A], [B] and, [C:B] it, [C]",
+        "[A:B] [B] there is [A], which is [A:C] [C]",
+        "we see [A] [A:B] [B] that lies [B:C] [C]",
     ),
 }
 _TOKEN = re.compile(r"\[(?P<subject>[ABC])(?:(?P<noun>=)|(?P<place>@)|:(?P<other>[ABC]))?\]")
