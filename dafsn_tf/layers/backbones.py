@@ -164,6 +164,7 @@ def _small_cnn(image_size: int) -> keras.Model:
     for filters, kernel, stride in ((64, 8, 4), (96, 6, 2), (128, 1, 1)):
         regions = _convolution(regions, filters, kernel, stride)
     whole = _convolution(_convolution(regions, 128, 4, 2), 128, 3, 1)
+    regions = keras.layers.AveragePooling2D(3, 1, padding="same")(regions)  # a peak lies in the middle of what it sees
     return keras.Model(images, [regions, whole])
 
 

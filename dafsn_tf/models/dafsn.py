@@ -99,8 +99,8 @@ class DAFSN(keras.Model):
             **self.encode_images(images, training=training),
         }
         if self.classifier is not None:
-            features["text_logits"] = self.classifier(features["sentence_features"])
-            features["image_logits"] = self.classifier(features["image_features"])
+            for modality, name in (("text", "sentence_features"), ("image", "image_features")):
+                features[f"{modality}_logits"] = self.config.loss.gamma3 * self.classifier(unit_vectors(features[name]))
         return features
 
     def build(self, input_shape: Any = None) -> None:
