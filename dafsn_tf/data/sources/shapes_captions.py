@@ -12,7 +12,7 @@ from dafsn_tf.data.sources.shapes_drawing import Figure
 CAPTIONS = 5  # captions a scene
 _SIZE_WORDS = {"small": ("small", "little", "tiny"), "medium": ("medium",), "large": ("large", "big", "huge")}
 _SIZE_SHARE = 0.6  # share of noun phrases that name the size; the largest of several figures always has its size
-_COLOUR_SHARE = 0.65  # share that name the colour; the rest leaves it to the noun to tell where to look
+_COLOUR_SHARE = 0.5  # share that name the colour; the rest leaves it to the noun to tell where to look
 _PARTIAL_SHARE = 0.05  # share of captions that are silent about one of several figures
 _BOTH_SHARE = 0.75  # share of relations that name both axes where both are clear: "above and to the left of"
 _RELATION_WORDS = {
