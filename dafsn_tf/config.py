@@ -29,6 +29,7 @@ class TextConfig:
     embedding_dim: int = 300  # width of word embeddings; AttnGAN
     dropout: float = 0.5  # on embeddings, [0, 1); AttnGAN
     word_dropout: float = 0.0  # share of words replaced by an out-of-vocabulary id in training, [0, 1)
+    sentence_pooling: Literal["last", "mean", "max"] = "last"  # sentence feature: last states, or of the word features
 
 
 @dataclass(frozen=True)

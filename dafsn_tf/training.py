@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dafsn_tf.config import Config
+from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.records import Manifest, RecordSplit, open_split
 from dafsn_tf.errors import DataError, RunError
@@ -79,7 +79,7 @@ def _open_run(
     }
     if resume:
         info = read_run_info(run)
-        if (run / "config.toml").read_text(encoding="utf-8") != config.to_toml():
+        if load_config(run / "config.toml") != config:
             raise RunError(f"{run} was begun with another configuration: resume it with --config {run}/config.toml.")
         for name in ("collection", "seed", "backbone_fingerprint"):
             if info[name] != identity[name]:

@@ -161,7 +161,7 @@ def _small_cnn(image_size: int) -> keras.Model:
     """
     images = keras.Input((image_size, image_size, 3))
     regions = images
-    for filters, kernel, stride in ((64, 8, 4), (96, 6, 2), (128, 1, 1)):
+    for filters, kernel, stride in ((48, 8, 4), (96, 6, 2), (128, 1, 1)):
         regions = _convolution(regions, filters, kernel, stride)
     whole = _convolution(_convolution(regions, 128, 4, 2), 128, 3, 1)
     regions = keras.layers.AveragePooling2D(3, 1, padding="same")(regions)  # a peak lies in the middle of what it sees

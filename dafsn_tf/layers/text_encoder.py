@@ -18,11 +18,13 @@ class TextEncoder(keras.layers.Layer):
         word_dropout: share of words replaced in training by a random out-of-vocabulary id, [0, 1).
             It is what trains those ids' embeddings, since every training word is in the vocabulary.
         oov_buckets: ids 1 to `oov_buckets` are the out-of-vocabulary ids.
+        sentence_pooling: the sentence feature is the "last" state of each direction (AttnGAN), or the "mean" or "max"
+            of the word features.
 
     Input shape: word ids (N, T) int32, padded with 0 at the end.
 
     Output shape: dictionary of `word_features` (N, T, D), zero where padded, `word_mask` (N, T) bool and
-    `sentence_features` (N, D), the last state of each direction. Padding never enters the LSTM.
+    `sentence_features` (N, D). Padding enters neither the LSTM nor the pooling.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class TextEncoder(keras.layers.Layer):
         dropout: float = 0.5,
         word_dropout: float = 0.0,
         oov_buckets: int = 1,
+        sentence_pooling: str = "last",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -42,6 +45,7 @@ class TextEncoder(keras.layers.Layer):
         self.dropout = dropout
         self.word_dropout = word_dropout
         self.oov_buckets = oov_buckets
+        self.sentence_pooling = sentence_pooling
         policy = self.dtype_policy
         initializer: Any = keras.initializers.RandomUniform(-0.1, 0.1)
         self.embedding = keras.layers.Embedding(
@@ -65,13 +69,22 @@ class TextEncoder(keras.layers.Layer):
             word_ids = self._drop_words(word_ids, word_mask)
         embedded = self.embedding_dropout(self.embedding(word_ids), training=training)
         word_features, *states = self.lstm(embedded, mask=word_mask, training=training)
-        forward, backward = states[0], states[2]  # states are (h, c) of each direction
         word_features = word_features * ops.cast(word_mask[..., None], word_features.dtype)
         return {
             "word_features": word_features,
             "word_mask": word_mask,
-            "sentence_features": ops.concatenate([forward, backward], axis=-1),
+            "sentence_features": self._pool(word_features, word_mask, states),
         }
+
+    def _pool(self, word_features: Any, word_mask: Any, states: list[Any]) -> Any:
+        """Return one feature a sentence, zero where it has no words."""
+        if self.sentence_pooling == "last":
+            return ops.concatenate([states[0], states[2]], axis=-1)  # states are (h, c) of each direction
+        present = ops.cast(word_mask[..., None], word_features.dtype)
+        if self.sentence_pooling == "mean":
+            return ops.sum(word_features, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
+        largest = ops.max(word_features - 2 * (1 - present), axis=1)  # states lie in (-1, 1)
+        return ops.where(ops.any(word_mask, axis=1, keepdims=True), largest, 0)
 
     def _drop_words(self, word_ids: Any, word_mask: Any) -> Any:
         shape = ops.shape(word_ids)
@@ -88,4 +101,5 @@ class TextEncoder(keras.layers.Layer):
             "dropout": self.dropout,
             "word_dropout": self.word_dropout,
             "oov_buckets": self.oov_buckets,
+            "sentence_pooling": self.sentence_pooling,
         }

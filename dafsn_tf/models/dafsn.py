@@ -59,6 +59,7 @@ class DAFSN(keras.Model):
             text.dropout,
             text.word_dropout,
             text.oov_buckets,
+            text.sentence_pooling,
             dtype=policy,
         )
         self.image_encoder = ImageEncoder(
