@@ -1,5 +1,6 @@
 """What commands share: where progress goes, and a quiet TensorFlow."""
 
+import logging
 import os
 import sys
 
@@ -13,3 +14,4 @@ def quiet_tensorflow() -> None:
     """Keep TensorFlow's start-up notes off the terminal; a user's own setting stands. Call before importing it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -47,7 +47,15 @@ class Embedder:
         ids = tf.TensorSpec([None, None], tf.int32)
         self._encode_texts = tf.function(lambda word_ids: model.encode_texts(word_ids), input_signature=[ids])
         self._encode_images = tf.function(lambda images: model.encode_images(images), reduce_retracing=True)
-        self._relevance = tf.function(lambda *features: model.attention(*features), reduce_retracing=True)
+        dim, regions = model.config.model.dim, len(model.image_encoder.region_centres)
+        self._relevance = tf.function(
+            lambda *features: model.attention(*features),
+            input_signature=[
+                tf.TensorSpec([None, None, dim], tf.float32),
+                tf.TensorSpec([None, None], tf.bool),
+                tf.TensorSpec([None, regions, dim], tf.float32),
+            ],
+        )
 
     def relevance(self, words: np.ndarray, mask: np.ndarray, regions: np.ndarray) -> np.ndarray:
         """Return the word scores (n, b) of all pairs of word features, their mask, and region features."""

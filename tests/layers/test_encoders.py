@@ -11,6 +11,20 @@ from dafsn_tf.layers.backbones import WEIGHTS_VARIABLE, Backbone
 IDS = np.array([[3, 4, 5, 6], [7, 0, 0, 0], [3, 9, 0, 0]], "int32")
 
 
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_sentence_features_are_pooled_from_the_words_alone(pooling):
+    encoder = TextEncoder(12, 6, 5, sentence_pooling=pooling)
+    encoded = encoder(tf.constant([[3, 4, 5, 0, 0], [0, 0, 0, 0, 0]]))
+    words = encoded["word_features"].numpy()[0, :3].astype("float64")
+    expected = words.mean(axis=0) if pooling == "mean" else words.max(axis=0)
+    np.testing.assert_allclose(encoded["sentence_features"][0], expected, atol=1e-6)
+    np.testing.assert_array_equal(encoded["sentence_features"][1], np.zeros(6))
+    shorter = encoder(tf.constant([[3, 4, 5]]))
+    np.testing.assert_allclose(encoded["sentence_features"][0], shorter["sentence_features"][0], atol=1e-6)
+    restored = TextEncoder.from_config(encoder.get_config())
+    assert restored.sentence_pooling == pooling
+
+
 def test_text_encoder_contract():
     # jit of the masked LSTM loop needs a known length of text, which callers have
     check_layer(lambda **options: TextEncoder(12, 6, 5, 0.5, 0.3, 2, **options), (tf.constant(IDS),), jit=False)
