@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 METRICS = ("map@all", "recall@1", "recall@5", "recall@10", "median_rank")
 
 
-def record(name: str, evaluations: list[Path], command: str, seconds: float, attention: Path | None) -> None:
+def record(name: str, evaluations: list[Path], command: str, seconds: float, attention: Path | None, note: str) -> None:
     """Write runs/NAME.json from the files that `dafsn evaluate --json` wrote, one a seed."""
     run = {
         "name": name,
@@ -33,6 +33,8 @@ def record(name: str, evaluations: list[Path], command: str, seconds: float, att
     }
     if attention:
         run["attention"] = json.loads(attention.read_text())
+    if note:
+        run["note"] = note
     (HERE / "runs" / f"{name}.json").write_text(json.dumps(run, indent=1) + "\n")
 
 
@@ -64,6 +66,7 @@ def _section(run: dict) -> list[str]:
         run["command"],
         "```",
         "",
+        *([run["note"], ""] if "note" in run else []),
         "| protocol | score | direction | " + " | ".join(METRICS) + " |",
         "|---|---|---|" + "---|" * len(METRICS),
     ]
@@ -108,9 +111,10 @@ def main() -> None:
     recorder.add_argument("--attention", type=Path, help="file of dafsn evaluate --attention")
     recorder.add_argument("--command", required=True, help="the commands that made them")
     recorder.add_argument("--seconds", type=float, required=True, help="wall time of those commands")
+    recorder.add_argument("--note", default="", help="what a reader must know of the circumstances")
     options = parser.parse_args()
     if options.action == "record":
-        record(options.name, options.evaluation, options.command, options.seconds, options.attention)
+        record(options.name, options.evaluation, options.command, options.seconds, options.attention, options.note)
     (HERE / "RESULTS.md").write_text(results(), encoding="utf-8")
 
 
