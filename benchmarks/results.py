@@ -1,6 +1,6 @@
-"""Build RESULTS.md from runs/*.json, and record a finished run as such a file.
+"""Build RESULTS.md and the README's table from runs/*.json, and record a finished run as such a file.
 
-    python benchmarks/results.py                                   builds RESULTS.md (make results)
+    python benchmarks/results.py                                   builds both (make results)
     python benchmarks/results.py record NAME --evaluation FILE...  writes runs/NAME.json
 
 A run file holds the command, seeds, seconds, machine and commit beside the figures, so that a table's number can be
@@ -16,6 +16,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- make results -->\n", "<!-- end of make results -->\n"
 METRICS = ("map@all", "recall@1", "recall@5", "recall@10", "median_rank")
 
 
@@ -47,9 +49,42 @@ def results() -> str:
         "split, everything chosen on validation. Several seeds: mean ± standard deviation. Inception-v3 rows use the",
         "weights of `../shared/data` on `mixed7` and `mixed8`.",
     ]
-    for path in sorted((HERE / "runs").glob("*.json")):
-        lines += ["", *_section(json.loads(path.read_text()))]
+    for run in _runs():
+        lines += ["", *_section(run)]
     return "\n".join(lines) + "\n"
+
+
+def readme() -> str:
+    """Return the text of README.md with its table of figures made anew."""
+    lines = [
+        "| collection (test split) | protocol, fused score | MAP@all | text to image recall@1 / 10 | wall time |",
+        "|---|---|---|---|---|",
+    ]
+    for run in _runs():
+        first = run["evaluations"][0]
+        protocol = next(iter(first["protocols"]))
+        recall = " / ".join(_fused(run, protocol, "text_to_image", f"recall@{k}") for k in (1, 10))
+        lines.append(
+            f"| {run['name']}, {first['num_images']} images | {protocol} | {_average_map(run)} | {recall} | "
+            f"{run['seconds'] / 60:.0f} min |"
+        )
+    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
+    return before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1]
+
+
+def _runs() -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((HERE / "runs").glob("*.json"))]
+
+
+def _fused(run: dict, protocol: str, direction: str, metric: str) -> str:
+    places = [evaluation["protocols"][protocol]["fused"][direction] for evaluation in run["evaluations"]]
+    return _figure([place[metric] for place in places], metric)
+
+
+def _average_map(run: dict) -> str:
+    """Return MAP@all by the fused score, first protocol, averaged over both directions."""
+    fused = [next(iter(evaluation["protocols"].values()))["fused"] for evaluation in run["evaluations"]]
+    return _figure([mean(direction["map@all"] for direction in directions.values()) for directions in fused], "map@all")
 
 
 def _section(run: dict) -> list[str]:
@@ -80,11 +115,7 @@ def _section(run: dict) -> list[str]:
                 figures = [_figure([place[direction][metric] for place in places], metric) for metric in METRICS]
                 row = (protocol, score, direction.replace("_", " "), *figures)
                 lines.append("| " + " | ".join(row) + " |")
-    averages = [
-        mean(directions["map@all"] for directions in next(iter(evaluation["protocols"].values()))["fused"].values())
-        for evaluation in evaluations
-    ]
-    lines += ["", f"MAP@all, fused, average of both directions: {_figure(averages, 'map@all')}."]
+    lines += ["", f"MAP@all, fused, average of both directions: {_average_map(run)}."]
     if attention := run.get("attention"):
         lines += [
             "",
@@ -116,6 +147,7 @@ def main() -> None:
     if options.action == "record":
         record(options.name, options.evaluation, options.command, options.seconds, options.attention, options.note)
     (HERE / "RESULTS.md").write_text(results(), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
 
 
 if __name__ == "__main__":
