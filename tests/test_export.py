@@ -1,3 +1,4 @@
+import contextlib
 import io
 
 import numpy as np
@@ -8,10 +9,13 @@ from PIL import Image
 from dafsn_tf.config import load_config
 from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
+from dafsn_tf.errors import ExportError
 from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.evaluate import all_pairs_scores
 from dafsn_tf.evaluation.fusion import Fusion
-from dafsn_tf.export import build_index, export_run
+from dafsn_tf.export import ExportOptions, build_index, export_run
+from dafsn_tf.export.ops import ALLOWED, check_ops, graph_ops
+from dafsn_tf.export.warmup import BATCH_SIZES, FILE
 from dafsn_tf.retrieval import Encoder
 from dafsn_tf.runs import load_run
 from dafsn_tf.training import train
@@ -36,15 +40,27 @@ def base(shapes, tmp_path_factory):
     data, run = shapes
     base = tmp_path_factory.mktemp("models") / "tiny"
     (base / "00004").mkdir(parents=True)
-    assert export_run(run, base, data=data, top_k=3) == base / "5"
+    assert export_run(run, base, data=data, options=ExportOptions(top_k=3, license="CC0-1.0")) == base / "5"
     return base
 
 
-def ask(folder, signature, **inputs):
+@contextlib.contextmanager
+def opened(folder):
+    """Yield a function that asks a signature of a version, in a session as the server opens it."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder)).signature_def[signature]
-        feeds = {loaded.inputs[name].name: np.array(values, object) for name, values in inputs.items()}
-        return session.run({name: info.name for name, info in loaded.outputs.items()}, feeds)
+        signatures = tf.compat.v1.saved_model.load(session, ["serve"], str(folder)).signature_def
+
+        def ask(name, **inputs):
+            signature = signatures[name]
+            feeds = {signature.inputs[key].name: np.array(values, object) for key, values in inputs.items()}
+            return session.run({key: info.name for key, info in signature.outputs.items()}, feeds)
+
+        yield ask
+
+
+def ask(folder, name, **inputs):
+    with opened(folder) as asking:
+        return asking(name, **inputs)
 
 
 def test_a_version_appears_whole_under_the_next_number(base):
@@ -114,9 +130,108 @@ def test_an_index_answers_in_python(shapes):
 
 
 def test_what_cannot_be_verified_is_not_published(shapes, tmp_path, monkeypatch):
-    from dafsn_tf.errors import ExportError
+    def differs(name, answer, expected):
+        raise ExportError("differs")
 
-    monkeypatch.setattr("dafsn_tf.export._compare", lambda *values: (_ for _ in ()).throw(ExportError("differs")))
+    monkeypatch.setattr("dafsn_tf.export.verification._compare", differs)
     with pytest.raises(ExportError):
         export_run(shapes[1], tmp_path / "models")
     assert not list((tmp_path / "models").iterdir())
+
+
+def test_an_op_that_stock_servers_may_lack_is_not_published(shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr("dafsn_tf.export.ops.ALLOWED", ALLOWED - {"DecodeJpeg", "Tanh"})
+    with pytest.raises(ExportError, match="DecodeJpeg, Tanh"):
+        export_run(shapes[1], tmp_path / "models")
+    assert not list((tmp_path / "models").iterdir())
+
+
+def test_a_graph_that_runs_python_is_refused(tmp_path):
+    module = tf.Module()
+    module.call = tf.function(lambda x: tf.py_function(lambda y: y, [x], tf.float32), [tf.TensorSpec([None])])
+    tf.saved_model.save(module, str(tmp_path), module.call)
+    with pytest.raises(ExportError, match="EagerPyFunc"):
+        check_ops(tmp_path)
+
+
+@pytest.mark.parametrize("region_layer", ["mixed7", "mixed10"])
+def test_inception_v3s_ops_are_on_the_list(region_layer, tmp_path):
+    from dafsn_tf.models import DAFSN
+
+    config = load_config("default", [f"image.region_layer={region_layer}", "image.region_grid=3"])
+    model = DAFSN(config, 50)
+    model.build()
+    module = tf.Module()
+    module.variables_of_model = model.variables
+    pixels = tf.TensorSpec([None, 299, 299, 3])
+    module.call = tf.function(lambda images: model.encode_images(images), [pixels])
+    tf.saved_model.save(module, str(tmp_path), {"call": module.call})
+    check_ops(tmp_path)
+    assert "Conv2D" in graph_ops(tmp_path)
+
+
+def test_warmup_holds_every_signature_at_every_size(base):
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    records = list(tf.data.TFRecordDataset(str(base / "5" / FILE)).as_numpy_iterator())
+    asked = set()
+    with opened(base / "5") as asking:
+        for record in records:
+            request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+            assert request.model_spec.name == "tiny"
+            inputs = {name: list(tensor.string_val) for name, tensor in request.inputs.items()}
+            (size,) = {len(rows) for rows in inputs.values()}
+            asked.add((request.model_spec.signature_name, size))
+            assert not asking(request.model_spec.signature_name, **inputs)["status"].any()
+    names = {"serving_default", "encode_text", "encode_image", "similarity", "search", "search_by_image"}
+    assert asked == {(name, size) for name in names for size in BATCH_SIZES}
+
+
+def test_the_card_tells_what_the_version_is(base, shapes):
+    card = (base / "5" / "README.md").read_text()
+    for expected in ("# tiny, version 5", "CC0-1.0", "`search_by_image`", "recall@10", "2.18 and later", "11: unknown"):
+        assert expected in card
+    assert "test split of data (9 pictures)" in card
+    assert (
+        f"{shapes[1].info['result']['validation']['protocols']['sentence']['fused']['text_to_image']['map@all']:.3f}"
+        in card
+    )
+
+
+@pytest.mark.parametrize(
+    ("only", "signatures"), [("text", {"encode_text", "search"}), ("image", {"encode_image", "search_by_image"})]
+)
+def test_one_side_alone_holds_only_what_it_needs(only, signatures, base, shapes, tmp_path):
+    data, run = shapes
+    version = export_run(run, tmp_path / "side", data=data, options=ExportOptions(only=only))
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        held = tf.compat.v1.saved_model.load(session, ["serve"], str(version)).signature_def
+    assert {name for name in held if not name.startswith("__")} == {"serving_default", *signatures}
+    assert set(held["serving_default"].inputs) == {"texts" if only == "text" else "images"}
+    names = [name for name, _ in tf.train.list_variables(str(version / "variables" / "variables"))]
+    whole = [name for name, _ in tf.train.list_variables(str(base / "5" / "variables" / "variables"))]
+    assert len(names) < len(whole)
+
+
+def test_half_precision_halves_the_weights_and_hardly_changes_answers(base, shapes, tmp_path):
+    _, run = shapes
+    version = export_run(run, tmp_path / "half", options=ExportOptions(float16=True))
+    kinds = {
+        reader.get_variable_to_dtype_map()[name]
+        for reader in [tf.train.load_checkpoint(str(version / "variables" / "variables"))]
+        for name, shape in reader.get_variable_to_shape_map().items()
+        if len(shape) > 1
+    }
+    assert kinds == {tf.float16}
+    whole = ask(base / "5", "encode_text", texts=["a red star"])["sentence_features"]
+    half = ask(version, "encode_text", texts=["a red star"])["sentence_features"]
+    assert 0 < np.abs(whole - half).max() < 5e-3
+
+
+def test_the_pixel_limit_is_the_exports(shapes, tmp_path):
+    version = export_run(shapes[1], tmp_path / "small", options=ExportOptions(only="image", max_pixels=100 * 100))
+    assert "up to 10,000 pixels" in (version / "README.md").read_text()
+    pictures = [tf.io.encode_png(np.zeros((side, 100, 3), np.uint8)).numpy() for side in (100, 101)]
+    assert ask(version, "encode_image", images=pictures)["status"].tolist() == [0, 12]
+    with pytest.raises(ExportError, match="max_pixels is 0"):
+        ExportOptions(max_pixels=0)

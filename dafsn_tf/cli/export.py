@@ -1,11 +1,19 @@
 """`dafsn export`: from a run to a version for TensorFlow Serving."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dafsn_tf.cli.console import quiet_tensorflow
+
+
+class Part(StrEnum):
+    """A side of the model."""
+
+    text = "text"
+    image = "image"
 
 
 def export(
@@ -16,10 +24,15 @@ def export(
     data: Annotated[Path | None, typer.Option(help="Collection to index along, for search.")] = None,
     split: Annotated[str, typer.Option(help="Split of that collection.")] = "test",
     top_k: Annotated[int, typer.Option(help="Answers to a query.")] = 10,
+    only: Annotated[Part | None, typer.Option(help="Export this side alone; text needs no backbone.")] = None,
+    float16: Annotated[bool, typer.Option("--float16", help="Keep kernels in half precision: half the size.")] = False,
+    max_pixels: Annotated[int, typer.Option(help="Larger pictures get a status.")] = 50_000_000,
+    license: Annotated[str, typer.Option(help="The model's licence, for its card.")] = "",
 ) -> None:
     """Write the next version of a model for TensorFlow Serving."""
     quiet_tensorflow()
-    from dafsn_tf.export import export_run
+    from dafsn_tf.export import ExportOptions, export_run
     from dafsn_tf.runs import load_run
 
-    typer.echo(f"version written to {export_run(load_run(run), to, data=data, split=split, top_k=top_k)}")
+    options = ExportOptions(only.value if only else None, float16, max_pixels, top_k, split, license)
+    typer.echo(f"version written to {export_run(load_run(run), to, data=data, options=options)}")

@@ -1,4 +1,4 @@
-"""From a run to a version that TensorFlow Serving loads."""
+"""The next version of a served model: written aside, verified, renamed."""
 
 import os
 import shutil
@@ -6,64 +6,70 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from dafsn_tf.data.records import open_split
-from dafsn_tf.errors import ExportError
 from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.fusion import Fusion
+from dafsn_tf.export.half_precision import HalfPrecision
+from dafsn_tf.export.model_card import model_card
+from dafsn_tf.export.ops import check_ops
+from dafsn_tf.export.options import ExportOptions
+from dafsn_tf.export.verification import Endpoints, verify
+from dafsn_tf.export.warmup import write_warmup
 from dafsn_tf.retrieval import Encoder, Index
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS
 from dafsn_tf.runs import Run, complete_model, split_features
 
-Endpoints = dict[str, tuple[Any, list[tf.TensorSpec]]]  # function and its inputs, by signature
 
-
-def export_run(run: Run, to: Path, *, data: Path | None = None, split: str = "test", top_k: int = 10) -> Path:
+def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportOptions | None = None) -> Path:
     """Write the next integer version below `to` and return its folder.
 
-    The version is written beside its place, loaded in a fresh session, compared with the model in this process, and
-    only then renamed.
+    The version is written beside its place with warm-up requests and a model card, its ops are checked against the
+    list of what stock servers load, every signature is run in a fresh session and compared with the model in this
+    process, and only then is it renamed: a server that watches `to` never sees half of it.
 
     Args:
         run: a finished run.
         to: the model's folder; TensorFlow Serving's base path.
         data: collection to index along; without it `search` and `search_by_image` are not exported.
-        split: of that collection.
-        top_k: answers to a query.
+        options: what the version holds; `ExportOptions()` where None.
 
     Raises:
-        ExportError: a version that does not answer as the model does.
+        ExportError: a version that a server would not load, or that does not answer as the model does.
         DataError, WeightsError: what the user can mend.
     """
-    encoder = Encoder(complete_model(run), run.text_preprocessor, Fusion.from_dict(run.fusion))
-    endpoints: Endpoints = {
-        "encode_text": (encoder.encode_text, [TEXTS]),
-        "encode_image": (encoder.encode_image, [IMAGES]),
-        "similarity": (encoder.similarity, [TEXTS, IMAGES]),
-    }
-    index = build_index(run, encoder, data, split, top_k) if data else None
-    if index is not None:
-        endpoints["search"] = (index.search, [TEXTS])
-        endpoints["search_by_image"] = (index.search_by_image, [IMAGES])
+    options = options or ExportOptions()
+    model = run.model if options.only == "text" else complete_model(run)
+    if options.float16:
+        model = HalfPrecision(model)
+    encoder = Encoder(model, run.text_preprocessor, Fusion.from_dict(run.fusion), options.max_pixels)
+    index = build_index(run, encoder, data, options.split, options.top_k) if data else None
+    endpoints = _endpoints(encoder, index, options)
     archive = keras.export.ExportArchive()
-    archive.track(encoder.model)
-    archive.track(index or encoder)
+    archive.track(encoder if index is None else index)
     for name, (function, signature) in endpoints.items():
         archive.add_endpoint(name, function, input_signature=signature)
-    archive.add_endpoint("serving_default", encoder.encode_text, input_signature=[TEXTS])
 
     to = to.absolute()
     to.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(path.name) for path in to.iterdir() if path.name.isdigit()), default=0)
+    number = 1 + max((int(path.name) for path in to.iterdir() if path.name.isdecimal()), default=0)
     aside = to / f".tmp-{number}"
     shutil.rmtree(aside, ignore_errors=True)
     try:
         archive.write_out(str(aside), verbose=False)
-        (aside / "assets.extra").mkdir()  # what the server passes over
+        check_ops(aside)
+        vocabulary = (run.path / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+        signatures = verify(aside, endpoints, vocabulary)
+        (aside / "assets.extra").mkdir()  # what a server passes over
         shutil.copy(run.path / "config.toml", aside / "assets.extra" / "config.toml")
-        _verify(aside, endpoints)
+        inputs = {name: [str(spec.name) for spec in signature] for name, (_, signature) in endpoints.items()}
+        write_warmup(aside, to.name, inputs, vocabulary)
+        indexed = (
+            f"the {options.split} split of {data.name} ({len(index):,} pictures)" if data and index is not None else ""
+        )
+        card = model_card(run, to.name, number, signatures, options, indexed)
+        (aside / "README.md").write_text(card, encoding="utf-8")
+        _sync(aside)
         os.rename(aside, to / str(number))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
@@ -78,31 +84,23 @@ def build_index(run: Run, encoder: Encoder, data: Path, split: str = "test", top
     return Index(encoder, embeddings, records.ids, records.texts, top_k)
 
 
-def _verify(folder: Path, endpoints: Endpoints) -> None:
-    """Compare every signature, in a session as the server opens it, with the function it was made from."""
-    noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), "uint8")
-    samples = {
-        "texts": np.array([b"a small red circle", b"two dogs run", b""], object),
-        "images": np.array([tf.io.encode_png(noise).numpy(), tf.io.encode_jpeg(noise).numpy(), b"no image"], object),
-    }
-    expected = {
-        name: function(*(tf.constant(samples[str(spec.name)]) for spec in signature))
-        for name, (function, signature) in endpoints.items()
-    }
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-        loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
-        for name, outputs in expected.items():
-            signature = loaded.signature_def[name]
-            feeds = {info.name: samples[key] for key, info in signature.inputs.items()}
-            names = {key: signature.outputs[key].name for key in outputs}
-            for key, answer in session.run(names, feeds).items():
-                _compare(f"{name}.{key}", answer, outputs[key].numpy())
+def _endpoints(encoder: Encoder, index: Index | None, options: ExportOptions) -> Endpoints:
+    """Return what is exported; `serving_default` is the first."""
+    text: Endpoints = {"encode_text": (encoder.encode_text, [TEXTS])}
+    image: Endpoints = {"encode_image": (encoder.encode_image, [IMAGES])}
+    if index is not None:
+        text["search"] = (index.search, [TEXTS])
+        image["search_by_image"] = (index.search_by_image, [IMAGES])
+    both: Endpoints = {**text, **image, "similarity": (encoder.similarity, [TEXTS, IMAGES])}
+    chosen = {"text": text, "image": image, None: both}[options.only]
+    return {"serving_default": next(iter(chosen.values())), **chosen}
 
 
-def _compare(name: str, answer: np.ndarray, expected: np.ndarray) -> None:
-    if answer.dtype.kind == "f":
-        same = answer.shape == expected.shape and np.abs(answer - expected).max(initial=0) <= 1e-4
-    else:
-        same = answer.shape == expected.shape and bool((answer == expected).all())
-    if not same:
-        raise ExportError(f"The exported version answers {name} otherwise than the model; it was not published.")
+def _sync(folder: Path) -> None:
+    """Have everything below a folder on the disk before its name tells a server to read it."""
+    for path in (*folder.rglob("*"), folder):
+        descriptor: Any = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -42,6 +42,7 @@ class Index(tf.Module):
         if not ids:
             raise DataError("The collection to index is empty; name a split that holds pictures.")
         self.encoder = encoder
+        self._num_images = len(ids)
         self.top_k = top_k
         self.candidates = max(candidates, top_k)
         text_image = embeddings.collection.text_image
@@ -54,6 +55,10 @@ class Index(tf.Module):
         self.first_texts = tf.constant([captions[0] for captions in texts])  # (B,)
         self.text_ids = tf.constant([ids[image] for image in text_image])  # (N,)
         self.texts = tf.constant([text for captions in texts for text in captions])  # (N,)
+
+    def __len__(self) -> int:
+        """Return how many pictures there are."""
+        return self._num_images
 
     @tf.function(input_signature=[TEXTS])
     def search(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
