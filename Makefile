@@ -26,6 +26,10 @@ test: $(INSTALLED) ## The default tests (under 8 minutes on 2 cores)
 test-all: $(INSTALLED) ## Every test, the slow ones too
 	$(BIN)/pytest -n 2 --dist loadfile
 
+conformance: $(INSTALLED) ## TARGET=host:port MODELS=here[:there]: the protocol's suite against a server of its own
+	CONFORMANCE_TARGET=$(TARGET) CONFORMANCE_MODELS=$(MODELS) CONFORMANCE_MODEL=$(MODEL) \
+	CONFORMANCE_BATCHING=$(BATCHING) $(BIN)/pytest tests/conformance
+
 lint: $(INSTALLED) ## ruff, pyright, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -38,4 +42,4 @@ results: $(INSTALLED) ## Build benchmarks/RESULTS.md from benchmarks/runs/*.json
 pins: ## Renew pins.txt from pyproject.toml
 	$(UV) pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --group dev pyproject.toml serving/dafsn_client/pyproject.toml --no-emit-package dafsn-client -o pins.txt --upgrade
 
-.PHONY: help install demo test test-all lint results pins
+.PHONY: help install demo test test-all conformance lint results pins

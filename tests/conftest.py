@@ -2,6 +2,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,3 +46,22 @@ def jsonl_source(tmp_path: Path, picture: Callable[..., Image.Image]) -> Callabl
         return source
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A few drawn scenes, and a run of one epoch on them: (data, run)."""
+    from dafsn_tf.config import load_config
+    from dafsn_tf.data.prepare import prepare
+    from dafsn_tf.data.sources import shapes
+    from dafsn_tf.runs import load_run
+    from dafsn_tf.training import train
+
+    folder = tmp_path_factory.mktemp("tiny")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes.read, "__defaults__", (0, {"train": 24, "validation": 8, "test": 9}))
+        prepare("shapes", None, folder / "data")
+    sizes = ["image.image_size=32", "model.dim=16", "text.embedding_dim=8"]
+    config = load_config("shapes", [*sizes, "training.batch_size=8", "training.epochs=1"])
+    train(config, folder / "data", folder / "run", write=lambda line: None)
+    return folder / "data", load_run(folder / "run")

@@ -7,7 +7,6 @@ import tensorflow as tf
 from PIL import Image
 
 from dafsn_tf.config import load_config
-from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ExportError
 from dafsn_tf.evaluation.embedding import Embedder
@@ -17,27 +16,11 @@ from dafsn_tf.export import ExportOptions, build_index, export_run
 from dafsn_tf.export.ops import ALLOWED, check_ops, graph_ops
 from dafsn_tf.export.warmup import BATCH_SIZES, FILE
 from dafsn_tf.retrieval import Encoder
-from dafsn_tf.runs import load_run
-from dafsn_tf.training import train
-
-TINY = ["image.image_size=32", "model.dim=16", "text.embedding_dim=8", "training.batch_size=8", "training.epochs=1"]
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    from dafsn_tf.data.sources import shapes
-
-    folder = tmp_path_factory.mktemp("export")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes.read, "__defaults__", (0, {"train": 24, "validation": 8, "test": 9}))
-        prepare("shapes", None, folder / "data")
-    train(load_config("shapes", TINY), folder / "data", folder / "run", write=lambda line: None)
-    return folder / "data", load_run(folder / "run")
-
-
-@pytest.fixture(scope="module")
-def base(shapes, tmp_path_factory):
-    data, run = shapes
+def base(tiny_run, tmp_path_factory):
+    data, run = tiny_run
     base = tmp_path_factory.mktemp("models") / "tiny"
     (base / "00004").mkdir(parents=True)
     assert export_run(run, base, data=data, options=ExportOptions(top_k=3, license="CC0-1.0")) == base / "5"
@@ -68,8 +51,8 @@ def test_a_version_appears_whole_under_the_next_number(base):
     assert (base / "5" / "variables" / "variables.index").is_file()
 
 
-def test_bad_rows_get_a_status_and_zeros_and_neighbours_are_answered(base, shapes):
-    data, _ = shapes
+def test_bad_rows_get_a_status_and_zeros_and_neighbours_are_answered(base, tiny_run):
+    data, _ = tiny_run
     picture = open_split(data, "test").read_images([0])[0]
     answer = ask(base / "5", "encode_image", images=[picture, b"", b"II*\0 a TIFF file that is not", picture[:200]])
     assert answer["status"][0] == 0
@@ -83,8 +66,8 @@ def test_bad_rows_get_a_status_and_zeros_and_neighbours_are_answered(base, shape
     assert none["sentence_features"].shape == (0, 16)
 
 
-def test_served_similarity_is_the_evaluations(base, shapes):
-    data, run = shapes
+def test_served_similarity_is_the_evaluations(base, tiny_run):
+    data, run = tiny_run
     records = open_split(data, "test")
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records, None, 1)
@@ -101,8 +84,8 @@ def test_served_similarity_is_the_evaluations(base, shapes):
         assert text[start:end] == text.split()[0]
 
 
-def test_search_ranks_as_the_fused_score_does(base, shapes):
-    data, run = shapes
+def test_search_ranks_as_the_fused_score_does(base, tiny_run):
+    data, run = tiny_run
     records = open_split(data, "test")
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records)
@@ -118,8 +101,8 @@ def test_search_ranks_as_the_fused_score_does(base, shapes):
     assert [caption.decode() for caption in described["captions"][0]] == [texts[index] for index in best]
 
 
-def test_an_index_answers_in_python(shapes):
-    data, run = shapes
+def test_an_index_answers_in_python(tiny_run):
+    data, run = tiny_run
     index = build_index(run, Encoder(run.model, run.text_preprocessor, Fusion.from_dict(run.fusion)), data, top_k=20)
     found = index.search(tf.constant(["a red star", "a circle"]))
     assert found["ids"].shape == (2, 9)  # no more than there are
@@ -129,20 +112,20 @@ def test_an_index_answers_in_python(shapes):
     assert index.search_by_image(tf.constant([buffer.getvalue()]))["captions"].shape == (1, 20)
 
 
-def test_what_cannot_be_verified_is_not_published(shapes, tmp_path, monkeypatch):
+def test_what_cannot_be_verified_is_not_published(tiny_run, tmp_path, monkeypatch):
     def differs(name, answer, expected):
         raise ExportError("differs")
 
     monkeypatch.setattr("dafsn_tf.export.verification._compare", differs)
     with pytest.raises(ExportError):
-        export_run(shapes[1], tmp_path / "models")
+        export_run(tiny_run[1], tmp_path / "models")
     assert not list((tmp_path / "models").iterdir())
 
 
-def test_an_op_that_stock_servers_may_lack_is_not_published(shapes, tmp_path, monkeypatch):
+def test_an_op_that_stock_servers_may_lack_is_not_published(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr("dafsn_tf.export.ops.ALLOWED", ALLOWED - {"DecodeJpeg", "Tanh"})
     with pytest.raises(ExportError, match="DecodeJpeg, Tanh"):
-        export_run(shapes[1], tmp_path / "models")
+        export_run(tiny_run[1], tmp_path / "models")
     assert not list((tmp_path / "models").iterdir())
 
 
@@ -187,13 +170,13 @@ def test_warmup_holds_every_signature_at_every_size(base):
     assert asked == {(name, size) for name in names for size in BATCH_SIZES}
 
 
-def test_the_card_tells_what_the_version_is(base, shapes):
+def test_the_card_tells_what_the_version_is(base, tiny_run):
     card = (base / "5" / "README.md").read_text()
     for expected in ("# tiny, version 5", "CC0-1.0", "`search_by_image`", "recall@10", "2.18 and later", "11: unknown"):
         assert expected in card
     assert "test split of data (9 pictures)" in card
     assert (
-        f"{shapes[1].info['result']['validation']['protocols']['sentence']['fused']['text_to_image']['map@all']:.3f}"
+        f"{tiny_run[1].info['result']['validation']['protocols']['sentence']['fused']['text_to_image']['map@all']:.3f}"
         in card
     )
 
@@ -201,8 +184,8 @@ def test_the_card_tells_what_the_version_is(base, shapes):
 @pytest.mark.parametrize(
     ("only", "signatures"), [("text", {"encode_text", "search"}), ("image", {"encode_image", "search_by_image"})]
 )
-def test_one_side_alone_holds_only_what_it_needs(only, signatures, base, shapes, tmp_path):
-    data, run = shapes
+def test_one_side_alone_holds_only_what_it_needs(only, signatures, base, tiny_run, tmp_path):
+    data, run = tiny_run
     version = export_run(run, tmp_path / "side", data=data, options=ExportOptions(only=only))
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         held = tf.compat.v1.saved_model.load(session, ["serve"], str(version)).signature_def
@@ -213,8 +196,8 @@ def test_one_side_alone_holds_only_what_it_needs(only, signatures, base, shapes,
     assert len(names) < len(whole)
 
 
-def test_half_precision_halves_the_weights_and_hardly_changes_answers(base, shapes, tmp_path):
-    _, run = shapes
+def test_half_precision_halves_the_weights_and_hardly_changes_answers(base, tiny_run, tmp_path):
+    _, run = tiny_run
     version = export_run(run, tmp_path / "half", options=ExportOptions(float16=True))
     kinds = {
         reader.get_variable_to_dtype_map()[name]
@@ -228,8 +211,8 @@ def test_half_precision_halves_the_weights_and_hardly_changes_answers(base, shap
     assert 0 < np.abs(whole - half).max() < 5e-3
 
 
-def test_the_pixel_limit_is_the_exports(shapes, tmp_path):
-    version = export_run(shapes[1], tmp_path / "small", options=ExportOptions(only="image", max_pixels=100 * 100))
+def test_the_pixel_limit_is_the_exports(tiny_run, tmp_path):
+    version = export_run(tiny_run[1], tmp_path / "small", options=ExportOptions(only="image", max_pixels=100 * 100))
     assert "up to 10,000 pixels" in (version / "README.md").read_text()
     pictures = [tf.io.encode_png(np.zeros((side, 100, 3), np.uint8)).numpy() for side in (100, 101)]
     assert ask(version, "encode_image", images=pictures)["status"].tolist() == [0, 12]
