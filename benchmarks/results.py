@@ -50,7 +50,7 @@ def results() -> str:
         "weights of `../shared/data` on `mixed7` and `mixed8`.",
     ]
     for run in _runs():
-        lines += ["", *_section(run)]
+        lines += ["", *(_scenarios(run) if "scenarios" in run else _section(run))]
     return "\n".join(lines) + "\n"
 
 
@@ -61,6 +61,8 @@ def readme() -> str:
         "|---|---|---|---|---|",
     ]
     for run in _runs():
+        if "scenarios" in run:
+            continue
         first = run["evaluations"][0]
         protocol = next(iter(first["protocols"]))
         recall = " / ".join(_fused(run, protocol, "text_to_image", f"recall@{k}") for k in (1, 10))
@@ -85,6 +87,25 @@ def _average_map(run: dict) -> str:
     """Return MAP@all by the fused score, first protocol, averaged over both directions."""
     fused = [next(iter(evaluation["protocols"].values()))["fused"] for evaluation in run["evaluations"]]
     return _figure([mean(direction["map@all"] for direction in directions.values()) for directions in fused], "map@all")
+
+
+def _scenarios(run: dict) -> list[str]:
+    """Return the section of a run of benchmarks/serving.py."""
+    lines = [
+        f"## {run['name']}",
+        "",
+        f"{run['seconds'] / 60:.1f} min on {run['machine']}; commit {run['commit']}.",
+        "",
+        "```sh",
+        run["command"],
+        "```",
+        "",
+        "| scenario | what | figure |",
+        "|---|---|---|",
+    ]
+    for scenario, figures in run["scenarios"].items():
+        lines += [f"| {scenario} | {what} | {figure} |" for what, figure in figures.items()]
+    return lines
 
 
 def _section(run: dict) -> list[str]:
