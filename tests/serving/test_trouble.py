@@ -44,6 +44,7 @@ def test_callers_of_a_killed_server_see_typed_errors_and_recover(benchmark, mode
 def test_versions_are_exchanged_without_a_failed_or_mixed_answer(benchmark):
     figures = benchmark["hot_swap"](1000)
     assert (figures["failed"], figures["mixed answers"]) == (0, 0)
+    assert figures["requests"] >= 1000
     assert figures["answers by version"].count(":") == 4
 
 
