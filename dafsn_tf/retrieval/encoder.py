@@ -4,6 +4,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.models.dafsn import unit_vectors
 from dafsn_tf.preprocessing.image import ImagePreprocessor
@@ -45,11 +46,15 @@ class Encoder(tf.Module):
         """
         texts = tf.ensure_shape(texts, [None])
         tokens = self.text_preprocessor(texts)
-        features = self.model.encode_texts(tokens["word_ids"], training=False)
+        word_ids = tokens["word_ids"]
+        trimmed = trim_padding(word_ids)  # the LSTM takes its steps one after the other: no more than there are words
+        features = self.model.encode_texts(trimmed, training=False)
+        paddings: Any = [[0, 0], [0, self.text_preprocessor.max_words - tf.shape(trimmed)[1]], [0, 0]]
+        word_features = tf.pad(tf.cast(features["word_features"], tf.float32), paddings)
         return {
             "sentence_features": _valid(unit_vectors(features["sentence_features"]), tokens["status"]),
-            "word_features": tf.cast(features["word_features"], tf.float32),
-            "word_mask": features["word_mask"],
+            "word_features": tf.ensure_shape(word_features, [None, self.text_preprocessor.max_words, None]),
+            "word_mask": word_ids != 0,
             "word_offsets": tokens["word_offsets"],
             "status": tokens["status"],
         }
