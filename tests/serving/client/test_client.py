@@ -11,7 +11,6 @@ import pytest
 from dafsn_client import (
     Client,
     DeadlineExceeded,
-    FailedPrecondition,
     InputError,
     InvalidInput,
     NotFound,
@@ -114,10 +113,8 @@ def test_metadata_hides_the_loaders_own(client):
 
 
 def test_an_unknown_signature_lists_those_there_are(client):
-    with pytest.raises(FailedPrecondition, match=r'"find" not found.*has the signatures dense, encode_image') as caught:
+    with pytest.raises(InputError, match=r"no signature 'find'; it has dense, encode_image"):
         client.predict("find", {"x": [1.0]})
-    assert caught.value.code == grpc.StatusCode.FAILED_PRECONDITION
-    assert caught.value.details == 'Serving signature key "find" not found.'
 
 
 def test_an_unknown_version_lists_those_there_are(target):
@@ -135,9 +132,25 @@ def test_version_and_label_together_are_refused():
         Client("127.0.0.1:1", version=1, label="stable")
 
 
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, r"got no input; it takes x: float32\(n, 2\)"),
+        ({"z": [[1.0, 2.0]]}, r"got z; it takes x"),
+        ({"x": np.zeros((1, 2))}, r"'x' of signature 'dense' is float64\(1, 2\); it takes float32\(n, 2\)"),
+        ({"x": [1.0, 2.0]}, r"is float32\(2\); it takes"),
+        ({"x": [[1.0, 2.0, 3.0]]}, r"is float32\(1, 3\); it takes"),
+        ({"x": [["a", "b"]]}, r"is string\(1, 2\); it takes"),
+    ],
+)
+def test_inputs_are_checked_before_they_travel(client, inputs, message):
+    with pytest.raises(InputError, match=message):
+        client.predict("dense", inputs)
+
+
 def test_refused_input_keeps_the_servers_words(client):
-    with pytest.raises(InvalidInput, match=r"input size does not match signature: 0!=1.*metadata\(\)"):
-        client.predict("dense", {})
+    with pytest.raises(InvalidInput, match=r"(?s)Incompatible shapes.*metadata\(\)"):
+        client.predict("two", {"a": np.zeros((3, 2), np.float32), "b": np.zeros((2, 2), np.float32)})
 
 
 def test_the_deadline_holds(client):
@@ -150,7 +163,7 @@ def test_the_deadline_holds(client):
 def test_no_server_is_retried_then_told():
     with Client("127.0.0.1:1", retries=2) as nobody:
         started = time.monotonic()
-        with pytest.raises(Unavailable, match=r"Predict at 127\.0\.0\.1:1: .*Check the address"):
+        with pytest.raises(Unavailable, match=r"GetModelMetadata at 127\.0\.0\.1:1: .*Check the address"):
             nobody.search(["x"])
         assert 0.15 < time.monotonic() - started < 5
 
@@ -229,7 +242,8 @@ def test_an_answer_of_another_model_is_named():
             client.status()
 
 
-def test_one_client_serves_many_threads(client):
+def test_one_client_serves_many_threads(target):
+    client = Client(target)
     texts = [f"{'x' * length}" for length in range(1, 9)]
     found = {}
 

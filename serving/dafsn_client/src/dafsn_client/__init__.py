@@ -1,5 +1,6 @@
 """The client of a DAFSN model behind TensorFlow Serving, without TensorFlow."""
 
+from dafsn_client.aio import AsyncClient
 from dafsn_client.client import Client
 from dafsn_client.errors import (
     Cancelled,
@@ -27,8 +28,11 @@ from dafsn_client.results import (
     VersionStatus,
     WordRelevance,
 )
+from dafsn_client.tls import TLS
 
 __all__ = [
+    "TLS",
+    "AsyncClient",
     "Cancelled",
     "Client",
     "ClientError",

@@ -50,6 +50,7 @@ class ServerError(ClientError):
     Attributes:
         code: the gRPC status code.
         details: the server's (or the channel's) own text.
+        context: which call.
     """
 
     advice = ""
@@ -57,6 +58,7 @@ class ServerError(ClientError):
     def __init__(self, code: grpc.StatusCode, details: str, context: str, advice: str = "") -> None:
         self.code = code
         self.details = details
+        self.context = context
         super().__init__(f"{context}: {details or 'no details'} [{code.name}]. {advice or self.advice}".rstrip())
 
 
@@ -103,7 +105,7 @@ class ResourceExhausted(ServerError):
 class Unauthenticated(ServerError):
     """UNAUTHENTICATED or PERMISSION_DENIED: the server wants other credentials."""
 
-    advice = "Pass `credentials`, or an API key in `metadata_headers`."
+    advice = "Pass `tls`, or an API key in `metadata_headers`."
 
 
 class Unimplemented(ServerError):

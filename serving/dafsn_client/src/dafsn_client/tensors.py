@@ -58,7 +58,7 @@ def to_proto(value: Any, name: str = "value") -> Any:
     Raises:
         InputError: ragged nesting, or a type that TensorFlow has not got.
     """
-    array = _as_array(value, name)
+    array = as_array(value, name)
     proto = protocol.TensorProto()
     proto.tensor_shape.SetInParent()
     for size in array.shape:
@@ -68,9 +68,7 @@ def to_proto(value: Any, name: str = "value") -> Any:
         proto.string_val.extend(_as_bytes(entry, name) for entry in array.ravel())
         return proto
     native = array.dtype.newbyteorder("=")
-    if native not in _NUMBERS:
-        raise InputError(f"{name} is of type {array.dtype}, which a tensor cannot hold; use float32, int64 or strings.")
-    proto.dtype = _NUMBERS[native]
+    proto.dtype = _number(array, name)
     proto.tensor_content = np.ascontiguousarray(array).astype(native.newbyteorder("<"), copy=False).tobytes()
     return proto
 
@@ -135,7 +133,21 @@ def _wire_type(number: int) -> np.dtype:
     return np.dtype(np.uint16 if number == BFLOAT16 else _numeric(number)).newbyteorder("<")
 
 
-def _as_array(value: Any, name: str) -> np.ndarray:
+def dtype_of(array: np.ndarray, name: str) -> str:
+    """Return the name of the `tensorflow.DataType` that an array travels as.
+
+    Raises:
+        InputError: none holds it.
+    """
+    return "string" if array.dtype == object else dtype_name(_number(array, name))
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """Return an array; strings as objects, Python floats as float32 and integers as int64.
+
+    Raises:
+        InputError: ragged nesting.
+    """
     # NumPy strings would pad to the longest and lose the zero bytes that a picture may end with.
     try:
         array = np.asarray(value, dtype=object if isinstance(_first_leaf(value), str | bytes) else None)
@@ -144,6 +156,13 @@ def _as_array(value: Any, name: str) -> np.ndarray:
     if not isinstance(value, np.ndarray | np.generic):
         array = array.astype({"f": np.float32, "i": np.int64}.get(array.dtype.kind, array.dtype), copy=False)
     return array
+
+
+def _number(array: np.ndarray, name: str) -> int:
+    native = array.dtype.newbyteorder("=")
+    if native not in _NUMBERS:
+        raise InputError(f"{name} is of type {array.dtype}, which a tensor cannot hold; use float32, int64 or strings.")
+    return _NUMBERS[native]
 
 
 def _first_leaf(value: Any) -> Any:
