@@ -1,20 +1,29 @@
 """A PredictRequest against a loaded version: TensorFlow Serving's checks in its order, with its texts."""
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import grpc
 import numpy as np
 
-from dafsn_server.model import LoadedModel
 from dafsn_server.refusal import Refusal, invalid
-from dafsn_server.tensors import set_proto, to_array
+from dafsn_server.tensors import Allowance, set_proto, to_array
 
 DEFAULT_SIGNATURE = "serving_default"
 
 
-def predict(model: LoadedModel, request: Any, response: Any, timeout: float | None = None) -> None:
-    """Fill the `outputs` of a PredictResponse.
+def predict(
+    model: Any, request: Any, response: Any, timeout: float | None = None, *, tensor_content: bool = False
+) -> float:
+    """Fill the `outputs` of a PredictResponse; return the microseconds that the graph took.
+
+    Args:
+        model: `LoadedModel`, or one that batches its runs.
+        request: a PredictRequest; its `model_spec` was followed already.
+        response: the PredictResponse.
+        timeout: seconds; None waits for ever.
+        tensor_content: give values as bytes, not in the field of their type.
 
     Raises:
         Refusal: a request that does not fit the signature, or that the graph refuses.
@@ -25,18 +34,21 @@ def predict(model: LoadedModel, request: Any, response: Any, timeout: float | No
     signature = model.signatures[signature_name]
     feeds = _feeds(signature, request.inputs)
     aliases = _filtered(signature, request.output_filter)
+    start = time.perf_counter()
     values = model.run(feeds, [signature.outputs[alias].name for alias in aliases], timeout)
+    microseconds = (time.perf_counter() - start) * 1e6
     for alias, value in zip(aliases, values, strict=True):
-        set_proto(response.outputs[alias], value)
+        set_proto(response.outputs[alias], value, tensor_content=tensor_content)
+    return microseconds
 
 
 def _feeds(signature: Any, inputs: Any) -> dict[str, np.ndarray]:
     _check_count(signature, inputs)
-    feeds, used = {}, []
+    feeds, used, allowance = {}, [], Allowance()
     for alias, info in sorted(signature.inputs.items()):
         if alias in inputs:
             used.append(alias)
-            feeds[info.name] = to_array(inputs[alias], alias)
+            feeds[info.name] = to_array(inputs[alias], alias, allowance)
         elif alias in signature.defaults:
             feeds[info.name] = to_array(signature.defaults[alias], alias)
         else:

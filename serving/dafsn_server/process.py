@@ -4,7 +4,7 @@ import selectors
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,15 +15,27 @@ _PREFIX = "listening on "
 
 @contextmanager
 def running(
-    models: Mapping[str, Path], *, port: int = 0, host: str = "127.0.0.1", start_seconds: float = 120.0
+    models: Mapping[str, Path],
+    *,
+    port: int = 0,
+    host: str = "127.0.0.1",
+    start_seconds: float = 120.0,
+    arguments: Sequence[str] = (),
 ) -> Iterator[str]:
-    """Yield "host:port" of a server of these models (name -> base path) once it answers; end it with the block.
+    """Yield "host:port" of a server of these models once it answers; end it with the block.
+
+    Args:
+        models: name -> base path.
+        port: 0 takes a free one.
+        host: address to listen at.
+        start_seconds: how long to wait for it.
+        arguments: further ones of `python -m dafsn_server`.
 
     Raises:
         ServingError: the server ended, or did not answer within `start_seconds`; with the server's own message.
     """
     command = [sys.executable, "-m", "dafsn_server", "--port", str(port), "--host", host]
-    command += [f"--model={name}={path}" for name, path in models.items()]
+    command += [*(f"--model={name}={path}" for name, path in models.items()), *arguments]
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log) as process,

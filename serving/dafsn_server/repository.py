@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from dafsn_server.model_configs import check_list
 from dafsn_server.refusal import Refusal, invalid, not_found
 from dafsn_server.versions import ModelConfig, State, Versions, no_servable
 
@@ -41,7 +42,7 @@ class Repository:
                 answer. In the last two cases the new configuration stands nevertheless, as in TensorFlow Serving.
         """
         configs = list(configs)
-        _check(configs)
+        check_list(configs)
         with self._transition:
             named = {config.name for config in configs}
             fresh = []
@@ -62,8 +63,7 @@ class Repository:
                 raise Refusal(
                     grpc.StatusCode.UNKNOWN, f"{len(failures)} model(s) did not become available: {{{listed}, }}"
                 )
-            for config in configs:
-                self._set_labels(config)
+            self._set_labels(configs)
 
     def start_watching(self) -> None:
         """Start the thread that looks for new and vanished versions."""
@@ -127,16 +127,18 @@ class Repository:
                 return f"{{name: {name} version: {number}}} due to error: {failure.message}"
         return f"{{name: {name}}} due to error: No versions of servable {name} found under base path {base_path}"
 
-    def _set_labels(self, config: ModelConfig) -> None:
-        available = self._models[config.name].available()
-        for number in config.labels.values():
-            if number not in available:
-                raise Refusal(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    f"Request to assign label to version {number} of model {config.name}, "
-                    "which is not currently available for inference",
-                )
-        self._labels[config.name] = dict(config.labels)
+    def _set_labels(self, configs: list[ModelConfig]) -> None:
+        """Move every label, or none: a label on a version that does not answer leaves all where they were."""
+        for config in configs:
+            available = self._models[config.name].available()
+            for number in config.labels.values():
+                if number not in available:
+                    raise Refusal(
+                        grpc.StatusCode.FAILED_PRECONDITION,
+                        f"Request to assign label to version {number} of model {config.name}, "
+                        "which is not currently available for inference",
+                    )
+        self._labels = {config.name: dict(config.labels) for config in configs}
 
     def _watch(self) -> None:
         while not self._stopped.wait(self._poll_seconds):
@@ -148,15 +150,3 @@ class Repository:
                     except OSError as error:
                         path = versions.config.base_path
                         _log.warning("Could not find base path %s for servable %s with error %s", path, name, error)
-
-
-def _check(configs: list[ModelConfig]) -> None:
-    seen = set()
-    for config in configs:
-        if config.name in seen:
-            raise invalid(f"Illegal to list model {config.name} multiple times in config list")
-        seen.add(config.name)
-        if not config.base_path.is_absolute():
-            raise invalid(
-                f"Expected model {config.name} to have an absolute path or URI; got base_path()={config.base_path}"
-            )

@@ -1,7 +1,8 @@
 """The gRPC services over a `Repository`: PredictionService and ModelService, as TensorFlow Serving answers them."""
 
+import logging
+import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -11,31 +12,46 @@ from tensorflow_serving.apis import (
     model_management_pb2,
     predict_pb2,
 )
-from tensorflow_serving.config import model_server_config_pb2
 
+from dafsn_server.admission import Admission
+from dafsn_server.metrics import Metrics
+from dafsn_server.model_configs import model_config
 from dafsn_server.predict import DEFAULT_SIGNATURE, predict
 from dafsn_server.refusal import Refusal, invalid, truncated
 from dafsn_server.repository import Repository
-from dafsn_server.versions import ModelConfig
+
+_log = logging.getLogger(__name__)
 
 _Handler = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class Services:
-    """One method for each remote method; a `Refusal` becomes the call's status."""
+    """One method for each remote method; a `Refusal` becomes the call's status.
 
-    def __init__(self, repository: Repository) -> None:
+    Args:
+        repository: the models.
+        admission: how many requests are computed at a time.
+        metrics: where Predict is counted.
+        tensor_content: answer with values as bytes, not one by one.
+    """
+
+    def __init__(
+        self, repository: Repository, admission: Admission, metrics: Metrics, *, tensor_content: bool = False
+    ) -> None:
         self._repository = repository
+        self._admission = admission
+        self._metrics = metrics
+        self._tensor_content = tensor_content
 
     def add_to(self, server: grpc.Server) -> None:
         """Register the methods; those not registered end as UNIMPLEMENTED."""
         predicting = {
-            "Predict": _method(self.predict, predict_pb2.PredictRequest),
-            "GetModelMetadata": _method(self.metadata, get_model_metadata_pb2.GetModelMetadataRequest),
+            "Predict": self._method(self.predict, predict_pb2.PredictRequest),
+            "GetModelMetadata": self._method(self.metadata, get_model_metadata_pb2.GetModelMetadataRequest),
         }
         managing = {
-            "GetModelStatus": _method(self.status, get_model_status_pb2.GetModelStatusRequest),
-            "HandleReloadConfigRequest": _method(self.reload_config, model_management_pb2.ReloadConfigRequest),
+            "GetModelStatus": self._method(self.status, get_model_status_pb2.GetModelStatusRequest),
+            "HandleReloadConfigRequest": self._method(self.reload_config, model_management_pb2.ReloadConfigRequest),
         }
         server.add_generic_rpc_handlers(
             (
@@ -45,11 +61,26 @@ class Services:
         )
 
     def predict(self, request: Any, context: grpc.ServicerContext) -> Any:
-        """Return the outputs of a signature, within the caller's deadline."""
+        """Return the outputs of a signature, within the caller's deadline; counted by model and status."""
+        name, start = request.model_spec.name, time.perf_counter()
+        status = "INTERNAL"
+        try:
+            response = self._predict(request, context.time_remaining())
+            status = "OK"
+            self._metrics.request_latency.observe((time.perf_counter() - start) * 1e6, name, "Predict", "GRPC")
+            return response
+        except Refusal as refusal:
+            status = refusal.code.name
+            raise
+        finally:
+            self._metrics.request_count.add(name, status)
+
+    def _predict(self, request: Any, timeout: float | None) -> Any:
         _check_spec(request)
         response = predict_pb2.PredictResponse()
         with self._repository.using(request.model_spec) as (number, model):
-            predict(model, request, response, context.time_remaining())
+            microseconds = predict(model, request, response, timeout, tensor_content=self._tensor_content)
+        self._metrics.runtime_latency.observe(microseconds, request.model_spec.name, "Predict", "TF1")
         response.model_spec.name = request.model_spec.name
         response.model_spec.version.value = number
         response.model_spec.signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
@@ -92,43 +123,30 @@ class Services:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
-        self._repository.configure(_model_config(config) for config in request.config.model_config_list.config)
+        self._repository.configure(model_config(config) for config in request.config.model_config_list.config)
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         return response
 
+    def _method(self, handler: _Handler, request_class: Any) -> grpc.RpcMethodHandler:
+        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            try:
+                with self._admission.request():
+                    return handler(request, context)
+            except Refusal as refusal:
+                code, message = refusal.code, truncated(refusal.message)
+            except Exception:
+                _log.exception("a request failed by a fault of this server")
+                code, message = grpc.StatusCode.INTERNAL, "The server failed; its log says why."
+            context.abort(code, message)
 
-def _method(handler: _Handler, request_class: Any) -> grpc.RpcMethodHandler:
-    def answer(request: Any, context: grpc.ServicerContext) -> Any:
-        try:
-            return handler(request, context)
-        except Refusal as refusal:
-            context.abort(refusal.code, truncated(refusal.message))
-
-    return grpc.unary_unary_rpc_method_handler(
-        answer,
-        request_deserializer=request_class.FromString,
-        response_serializer=lambda response: response.SerializeToString(),
-    )
+        return grpc.unary_unary_rpc_method_handler(
+            answer,
+            request_deserializer=request_class.FromString,
+            response_serializer=lambda response: response.SerializeToString(),
+        )
 
 
 def _check_spec(request: Any) -> None:
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
-
-
-def _model_config(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
-    if config.model_platform not in ("", "tensorflow"):
-        raise invalid(
-            f"Illegal to change a model's platform. For model {config.name} platform was tensorflow and new "
-            f"platform requested is {config.model_platform}"
-        )
-    policy = config.model_version_policy
-    kind = policy.WhichOneof("policy_choice")
-    return ModelConfig(
-        config.name,
-        Path(config.base_path),
-        latest=0 if kind == "all" else max(1, policy.latest.num_versions),
-        specific=tuple(policy.specific.versions) if kind == "specific" else None,
-        labels=dict(config.version_labels),
-    )

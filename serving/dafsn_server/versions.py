@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -25,6 +25,16 @@ class ModelConfig:
     latest: int = 1  # how many of the highest versions; 0 serves all
     specific: tuple[int, ...] | None = None  # these versions and no others
     labels: dict[str, int] = field(default_factory=dict)  # label -> version
+
+
+Models = Mapping[str, Path] | Sequence[ModelConfig]  # name -> base path, or with policies and labels
+
+
+def configs_of(models: Models) -> list[ModelConfig]:
+    """Return the configurations of models, base paths made absolute where they were given alone."""
+    if isinstance(models, Mapping):
+        return [ModelConfig(name, path.absolute()) for name, path in models.items()]
+    return list(models)
 
 
 class State(IntEnum):

@@ -1,10 +1,11 @@
 """Warm-up: the requests that an export carries along, replayed before the version is offered."""
 
+from typing import Any
+
 import grpc
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from dafsn_server.model import LoadedModel
 from dafsn_server.predict import predict
 from dafsn_server.refusal import Refusal, invalid
 
@@ -12,8 +13,11 @@ _FILE = "assets.extra/tf_serving_warmup_requests"
 _MAX_RECORDS = 1000
 
 
-def warm_up(model: LoadedModel) -> int:
-    """Return how many recorded requests were replayed; 0 where the version carries none.
+def warm_up(model: Any) -> int:
+    """Replay what `model`, a `LoadedModel` or one that batches its runs, carries along; no deadline.
+
+    Returns:
+        How many recorded requests were replayed; 0 where the version carries none.
 
     Raises:
         Refusal: too many records, one that is no Predict, or one that the model refuses: the version must not serve.

@@ -114,5 +114,6 @@ def test_serve_answers_until_interrupted_and_ends_in_order(toy_versions):
             process.kill()
     assert process.returncode == 0
     assert output == ""
+    assert log.startswith("engine: embedded (as asked)\n")
     assert "development server" in log
     assert "version 2 of model mine is unloaded" in log

@@ -97,12 +97,20 @@ class Toy(tf.Module):
         )
         return {"count": count, "scale": self.scale[None]}
 
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, "x")])
+    def wide(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"x": x, "batch": tf.fill(tf.shape(x)[:1], tf.shape(x)[0])}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    def unbatchable(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"total": tf.reduce_sum(x), "more": tf.concat([x, x], 0)}
+
 
 def write_version(base_path: Path, number: int, scale: float) -> Path:
     """Write version `number` under a base path, published by renaming; returns its folder."""
     toy = Toy(scale)
     names = ["encode_text", "encode_image", "similarity", "search", "search_by_image"]
-    names += ["dense", "two", "guarded", "slow"]
+    names += ["dense", "two", "guarded", "slow", "wide", "unbatchable"]
     signatures = {name: getattr(toy, name) for name in names}
     hidden = base_path / f".tmp-{number}"
     tf.saved_model.save(toy, str(hidden), {**signatures, "serving_default": toy.encode_text})

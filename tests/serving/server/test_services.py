@@ -13,9 +13,7 @@ from tensorflow_serving.apis import (
     model_management_pb2,
     predict_pb2,
 )
-
-PREDICTION = "/tensorflow.serving.PredictionService/"
-MODEL = "/tensorflow.serving.ModelService/"
+from wire import MODEL, PREDICTION, ask, caller, status_of
 
 
 @pytest.fixture(scope="module")
@@ -26,42 +24,7 @@ def channel(target) -> Iterator[grpc.Channel]:
 
 @pytest.fixture(scope="module")
 def predict(channel):
-    """Call Predict on model `dafsn`; `inputs` are values or TensorProtos."""
-    stub = channel.unary_unary(
-        f"{PREDICTION}Predict",
-        request_serializer=lambda request: request.SerializeToString(),
-        response_deserializer=predict_pb2.PredictResponse.FromString,
-    )
-
-    def call(signature="", output_filter=(), name="dafsn", version=None, label=None, timeout=10.0, **inputs):
-        request = predict_pb2.PredictRequest(output_filter=output_filter)
-        request.model_spec.name = name
-        request.model_spec.signature_name = signature
-        if version is not None:
-            request.model_spec.version.value = version
-        if label is not None:
-            request.model_spec.version_label = label
-        for alias, value in inputs.items():
-            tensor = value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value)
-            request.inputs[alias].CopyFrom(tensor)
-        return stub(request, timeout=timeout)
-
-    return call
-
-
-def ask(channel, method, request, response_class):
-    stub = channel.unary_unary(
-        method,
-        request_serializer=lambda message: message.SerializeToString(),
-        response_deserializer=response_class.FromString,
-    )
-    return stub(request, timeout=10)
-
-
-def status_of(call):
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return caught.value.code().name, caught.value.details()
+    return caller(channel)
 
 
 X = [[1.0, 2.0]]
