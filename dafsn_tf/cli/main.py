@@ -9,7 +9,7 @@ from dafsn_tf.cli.demo import demo
 from dafsn_tf.cli.evaluate import evaluate
 from dafsn_tf.cli.export import export
 from dafsn_tf.cli.prepare import prepare
-from dafsn_tf.cli.query import query
+from dafsn_tf.cli.query import PassedOn, query
 from dafsn_tf.cli.serve import serve
 from dafsn_tf.cli.train import train
 from dafsn_tf.errors import DafsnError
@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (prepare, train, evaluate, export, serve, query, demo):
-    app.command()(command)
+    app.command(cls=PassedOn if command is query else None)(command)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""`dafsn serve` and `dafsn query`."""
+"""`dafsn serve`, and `dafsn query`, which is `dafsn-client query`."""
 
 import json
 import signal
@@ -6,94 +6,38 @@ import subprocess
 import sys
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from dafsn_tf.cli.query import query
+from dafsn_tf.cli.main import app
 from dafsn_tf.errors import ServingError
 
-app = typer.Typer()
-app.command()(query)
 
-
-def asked(target, *arguments):
-    result = CliRunner().invoke(app, ["--target", target, *arguments], env={"COLUMNS": "120"})
+def asked(*arguments):
+    result = CliRunner().invoke(app, ["query", *arguments])
     if isinstance(result.exception, ServingError):
         raise result.exception
-    assert result.exit_code == 0, result.output
-    return result.output
+    return result
 
 
-def lines(target, *arguments):
-    return [json.loads(line) for line in asked(target, "--json", *arguments).splitlines()]
+def test_query_is_the_clients_command(target):
+    result = asked("--json", "a red star", "--target", target, "--", "--odd")
+    assert [json.loads(line)["text"] for line in result.stdout.splitlines()] == ["a red star", "--odd"]
+    assert result.exit_code == 0
+    assert asked("a", "", "--target", target).exit_code == 1
+    assert asked("--help").stdout.startswith("usage: dafsn query")
 
 
-@pytest.fixture
-def picture(tmp_path):
-    path = tmp_path / "a[b].png"
-    path.write_bytes(b"12345")
-    return str(path)
-
-
-def test_search_by_text(target):
-    first, second = lines(target, "a red star", "a ring")
-    assert first["query"] == "a red star"
-    assert first["results"] == [
-        {"id": "a.jpg", "score": 0.5, "caption": "a red star"},
-        {"id": "b.jpg", "score": 0.25, "caption": "über"},
-    ]
-    assert second["query"] == "a ring"
-
-
-def test_search_by_picture_takes_the_best(target, picture):
-    (answer,) = lines(target, "--image", picture, "-k", "1")
-    assert answer["query"] == picture
-    assert [result["id"] for result in answer["results"]] == ["a.jpg"]
-
-
-def test_text_and_picture_are_compared_word_by_word(target, picture):
-    (answer,) = lines(target, "red star", "--image", picture)
-    assert (answer["text"], answer["image"]) == ("red star", picture)
-    assert (answer["sentence"], answer["word"], answer["fused"]) == (0.25, 0.5, 0.75)
-    assert answer["words"][0] == {"word": "red", "start": 0, "end": 3, "relevance": 0.5, "x": 0.75, "y": 0.5}
-
-
-def test_tables(target, picture):
-    found = asked(target, "a [red] star")
-    assert "a [red] star" in found
-    assert "0.500" in found
-    assert "b.jpg" in found
-    compared = asked(target, "red star", "--image", picture)
-    assert "sentence 0.250, word 0.500, fused 0.750" in compared
-    assert "-0.250" in compared
-    assert "0.75, 0.50" in compared
-
-
-def test_rows_that_failed_are_told_after_the_others(target):
-    result = CliRunner().invoke(app, ["--target", target, "--json", "a", "", "b"])
-    assert [json.loads(line)["query"] for line in result.output.splitlines()] == ["a", "b"]
-    assert isinstance(result.exception, ServingError)
-    assert str(result.exception).startswith("row 1: the text holds no word")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "Nothing to ask: give a text"),
-        (["--image", "/no/such.png"], "/no/such.png cannot be read"),
-        (["a", "--model", "cats"], r"Latest\(cats\).*Check the model's name"),
-        (["a", "--target", "127.0.0.1:1"], "Check the address, that the server runs"),
-    ],
-)
-def test_errors_are_dafsns(target, arguments, message):
-    with pytest.raises(ServingError, match=message):
-        asked(target, *arguments)
+def test_errors_are_dafsns(target):
+    with pytest.raises(ServingError, match="Nothing to ask: give a text"):
+        asked()
+    with pytest.raises(ServingError, match=r"Latest\(cats\).*Check the model's name"):
+        asked("a", "--model", "cats", "--target", target)
 
 
 def test_query_needs_no_tensorflow(target):
     code = (
-        "import sys; from dafsn_tf.cli.query import query; "
-        f"query(['a'], target={target!r}, top=1, as_json=True); "
+        "import sys; from dafsn_tf.cli.main import app; "
+        f"app(['query', 'a', '--target', {target!r}], standalone_mode=False); "
         "print([name for name in sys.modules if name.split('.')[0] in ('tensorflow', 'keras')])"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -107,7 +51,8 @@ def test_serve_answers_until_interrupted_and_ends_in_order(toy_versions):
         try:
             assert process.stdout is not None
             target = process.stdout.readline().strip().removeprefix("listening on ")
-            assert len(lines(target, "a", "--model", "mine")[0]["results"]) == 2
+            answer = asked("a", "--json", "--model", "mine", "--target", target).stdout
+            assert len(json.loads(answer)["results"]) == 2
             process.send_signal(signal.SIGINT)
             output, log = process.communicate(timeout=30)
         finally:

@@ -1,0 +1,250 @@
+"""`dafsn-client`: ask a served model from a shell, without TensorFlow."""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from dafsn_client.client import Client
+from dafsn_client.command import asking
+from dafsn_client.command.asking import Answer
+from dafsn_client.command.output import AnswerFile
+from dafsn_client.command.progress import Progress
+from dafsn_client.command.questions import Questions, from_arguments, from_lines
+from dafsn_client.command.rendering import json_line, signature_lines, text_lines, version_line
+from dafsn_client.errors import ClientError, InputError, ServerError
+from dafsn_client.tls import TLS
+
+_TIMEOUT_SECONDS = 30.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line; return 0, 1 after an error or a question without answer, 130 after an interruption."""
+    try:
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except ClientError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def run(arguments: Sequence[str], program: str = "dafsn-client") -> int:
+    """Run a command line; return 1 where some questions had no answer, else 0.
+
+    Raises:
+        ClientError: what ends the whole command.
+        SystemExit: with 2, arguments that are none.
+    """
+    with contextlib.suppress(AttributeError):  # a caller's own stream
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if name in ("-h", "--help"):
+        print(_overview(program))
+        return 0
+    if name not in _COMMANDS:
+        print(f"{_overview(program)}\n\nerror: there is no command '{name}'", file=sys.stderr)
+        raise SystemExit(2)
+    add_options, command = _COMMANDS[name]
+    parser = argparse.ArgumentParser(f"{program} {name}", description=command.__doc__)
+    add_options(parser)
+    _add_connection(parser)
+    options = parser.parse_intermixed_args(list(rest))
+    try:
+        with _client(options) as client:
+            return command(client, options)
+    except BrokenPipeError:  # who read the answers has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def query(client: Client, options: argparse.Namespace) -> int:
+    """Search pictures with texts, texts with pictures, or compare a text with a picture word by word."""
+    return _answer(asking.search, client, options)
+
+
+def encode(client: Client, options: argparse.Namespace) -> int:
+    """Print the features of texts or pictures in the space they share."""
+    return _answer(asking.encode, client, options)
+
+
+def status(client: Client, options: argparse.Namespace) -> int:
+    """Print the model's versions, newest first, and their states."""
+    for found in client.status():
+        print(json.dumps(dataclasses.asdict(found)) if options.json else version_line(found))
+    return 0
+
+
+def metadata(client: Client, options: argparse.Namespace) -> int:
+    """Print the model's signatures: what they take and what they give."""
+    for name, signature in sorted(client.metadata().items()):
+        if options.json:
+            print(json.dumps({"name": name, **dataclasses.asdict(signature)}))
+        else:
+            print(*signature_lines(name, signature), sep="\n")
+    return 0
+
+
+def wait(client: Client, options: argparse.Namespace) -> int:
+    """Return when the model answers."""
+    found = client.wait_ready(options.seconds)
+    print(json.dumps(dataclasses.asdict(found)) if options.json else version_line(found))
+    return 0
+
+
+def _answer(ask: Callable[..., Iterator[list[Answer]]], client: Client, options: argparse.Namespace) -> int:
+    questions = _questions(options)
+    file = AnswerFile(options.out) if options.out else None
+    done = failed = 0
+    try:
+        if file:
+            file.skip(questions.each)
+            done = file.found
+        progress = Progress(questions.total, done)
+        for answers in ask(client, questions.each):
+            lines = [json_line(answer, options.top) for answer in answers]
+            if file:
+                file.write(lines)
+            else:
+                _print(answers, lines, options)
+            failed += sum(bool(answer.error) for answer in answers)
+            done += len(answers)
+            progress.add(len(answers))
+        progress.end()
+        if file:
+            file.finish()
+            print(f"{done:,} answers in {file.path}", file=sys.stderr)
+    except (ServerError, KeyboardInterrupt):
+        if file:
+            print(f"{done:,} answers in {file.part}; the same command goes on from there", file=sys.stderr)
+        raise
+    finally:
+        if file:
+            file.close()
+    if failed:
+        print(f"{failed:,} of {done:,} questions have an error for an answer", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _print(answers: list[Answer], lines: list[str], options: argparse.Namespace) -> None:
+    for answer, line in zip(answers, lines, strict=True):
+        if options.json:
+            print(line)
+        elif not answer.error:
+            print(*text_lines(answer, options.top), sep="\n")
+        if answer.error and not options.json:
+            asked = answer.question.image or answer.question.text
+            print(f"error: {f'{asked!r}: ' if asked is not None else ''}{answer.error}", file=sys.stderr)
+    sys.stdout.flush()
+
+
+def _questions(options: argparse.Namespace) -> Questions:
+    if options.input is not None:
+        if options.texts or options.image:
+            raise InputError("Questions stand on the command line and in --input; give them in one place.")
+        return from_lines(options.input)
+    if not (options.texts or options.image):
+        raise InputError(
+            'Nothing to ask: give a text, such as "a red star", or --image FILE_OR_FOLDER, or --input FILE.jsonl.'
+        )
+    return from_arguments(options.texts, options.image)
+
+
+def _client(options: argparse.Namespace) -> Client:
+    files = (options.ca, options.certificate, options.key, options.server_name)
+    return Client(
+        options.target or "127.0.0.1:8500",
+        options.model,
+        version=options.version,
+        label=options.label,
+        timeout=options.timeout,
+        tls=TLS(*files) if options.tls or any(files) else None,
+        metadata_headers=[_header(header) for header in options.header],
+        max_image_side=getattr(options, "max_image_side", None),
+    )
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise InputError(f"The header '{name}' has no value; expected NAME=VALUE or NAME=@FILE.")
+    if not value.startswith("@"):
+        return name, value
+    try:
+        return name, Path(value[1:]).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise InputError(f"The header file {value[1:]} cannot be read: {error.strerror}.") from error
+
+
+def _add_questions(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="each argument is one text")
+    parser.add_argument(
+        "--image",
+        action="append",
+        default=[],
+        metavar="FILE_OR_FOLDER",
+        help="a picture, or all below a folder; may be repeated. With texts: each text with each picture",
+    )
+    parser.add_argument(
+        "--input", metavar="FILE.jsonl", help='JSON lines with "text", "image" or both, and any "id"; - reads them'
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.jsonl", help="write JSON lines; an interrupted command goes on where it was"
+    )
+    parser.add_argument("--max-image-side", type=int, metavar="PIXELS", help="scale larger pictures down first")
+    parser.set_defaults(top=None)
+
+
+def _add_query(parser: argparse.ArgumentParser) -> None:
+    _add_questions(parser)
+    parser.add_argument("--top", "-k", type=_count, metavar="K", help="at most K results, of those the export fixed")
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=60.0, help="give up after so many (default %(default)g)")
+
+
+def _add_connection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--target", action="append", metavar="HOST:PORT", help="may be repeated (default 127.0.0.1:8500)"
+    )
+    group.add_argument("--model", default="dafsn", help="the model's name there (default %(default)s)")
+    group.add_argument("--version", type=int, help="a version, in place of the newest")
+    group.add_argument("--label", help="a label to follow, such as stable")
+    group.add_argument(
+        "--timeout", type=float, default=_TIMEOUT_SECONDS, help="seconds for each 64 questions (default %(default)g)"
+    )
+    group.add_argument("--header", action="append", default=[], metavar="NAME=VALUE", help="or NAME=@FILE; repeated")
+    group.add_argument("--tls", action="store_true", help="use TLS; any of the following does too")
+    group.add_argument("--ca", metavar="PEM", help="authorities of the server's certificate")
+    group.add_argument("--certificate", metavar="PEM", help="the client's own")
+    group.add_argument("--key", metavar="PEM", help="of --certificate")
+    group.add_argument("--server-name", metavar="NAME", help="in the server's certificate, where not the address's")
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 on")
+    return int(text)
+
+
+def _overview(program: str) -> str:
+    lines = [f"  {name:<10}{command.__doc__}" for name, (_, command) in _COMMANDS.items()]
+    return "\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"{program} COMMAND --help tells more."])
+
+
+_Options = Callable[[argparse.ArgumentParser], None]
+_COMMANDS: dict[str, tuple[_Options, Callable[[Client, argparse.Namespace], int]]] = {
+    "query": (_add_query, query),
+    "encode": (_add_questions, encode),
+    "status": (lambda parser: None, status),
+    "metadata": (lambda parser: None, metadata),
+    "wait": (_add_wait, wait),
+}

@@ -1,0 +1,68 @@
+"""Answers as JSON lines, and as lines for people."""
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from dafsn_client.command.asking import Answer
+from dafsn_client.results import Signature, Similarity, VersionStatus
+
+
+def json_line(answer: Answer, top: int | None = None) -> str:
+    """Return one line: the question, then `results`, the scores and `words`, `features`, or `error`.
+
+    Args:
+        answer: the answer.
+        top: how many results; None takes all.
+    """
+    return json.dumps({**answer.question.described(), **_values(answer, top)}, ensure_ascii=False)
+
+
+def text_lines(answer: Answer, top: int | None = None) -> Iterator[str]:
+    """Yield lines to be read; what a terminal would take for a command is written as its escape."""
+    question, value = answer.question, answer.value
+    yield " | ".join(printable(part) for part in (question.text, question.image) if part is not None)
+    if isinstance(value, list):
+        for rank, result in enumerate(value[:top], start=1):
+            yield f"  {rank:>2}  {result.score:6.3f}  {printable(result.id)}  {printable(result.caption)}"
+    elif isinstance(value, Similarity):
+        yield f"  sentence {value.sentence:.3f}, word {value.word:.3f}, fused {value.fused:.3f}"
+        width = max((len(word.word) for word in value.words), default=0)
+        for word in value.words:
+            yield f"  {printable(word.word):<{width}}  {word.relevance:6.3f}  looked at ({word.x:.2f}, {word.y:.2f})"
+    elif value is not None:
+        yield f"  {len(value)} numbers: {', '.join(f'{number:.4f}' for number in value[:6])}, ..."
+
+
+def version_line(status: VersionStatus) -> str:
+    """Return a version in a line."""
+    return f"version {status.version}  {status.state}  {printable(status.error)}".rstrip()
+
+
+def signature_lines(name: str, signature: Signature) -> Iterator[str]:
+    """Yield what a signature takes and gives."""
+    yield printable(name)
+    for arrow, infos in (("<-", signature.inputs), ("->", signature.outputs)):
+        for key, info in sorted(infos.items()):
+            sizes = "?" if info.shape is None else ", ".join("n" if size is None else str(size) for size in info.shape)
+            yield f"  {arrow} {printable(key)}: {info.dtype}({sizes})"
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters: those of a stranger's caption could command the terminal."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
+
+
+def _values(answer: Answer, top: int | None) -> dict[str, Any]:
+    value = answer.value
+    if isinstance(value, list):
+        return {"results": [dataclasses.asdict(result) for result in value[:top]]}
+    if isinstance(value, Similarity):
+        scores = {"sentence": value.sentence, "word": value.word, "fused": value.fused}
+        return {**scores, "words": [dataclasses.asdict(word) for word in value.words]}
+    if value is None:
+        return {"error": answer.error}
+    return {"features": np.asarray(value).tolist()}
