@@ -1,10 +1,15 @@
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
+from dafsn_client.command.main import parse
+from dafsn_tf.cli.main import app
 
 
 def dafsn(*arguments, **options):
@@ -71,19 +76,16 @@ def test_the_way_of_a_users_collection(jsonl_source, tmp_path):
         assert "picture" in pair.stdout, pair.stderr
 
 
-def test_the_readmes_commands_parse():
-    """Every `dafsn` line of the README names a command and options that exist."""
-    from typer.main import get_command
-
-    from dafsn_tf.cli.main import app
-
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    lines = [line.split("dafsn ", 1)[1] for line in readme.splitlines() if line.startswith("dafsn ")]
+@pytest.mark.parametrize("readme", ["README.md", "serving/dafsn_client/README.md"])
+def test_the_readmes_commands_parse(readme):
+    """Every `dafsn` and `dafsn-client` line of a README names a command and options that exist."""
+    text = (Path(__file__).parents[2] / readme).read_text()
+    lines = [line.split(" <")[0] for line in text.splitlines() if line.startswith(("dafsn ", "dafsn-client "))]
     assert len(lines) >= 7
-    import shlex
-
     commands = get_command(app).commands
     for line in lines:
-        name, *arguments = shlex.split(line)
-        context = commands[name].make_context(name, arguments, resilient_parsing=False)
-        assert context.params, line
+        program, name, *arguments = shlex.split(line, comments=True)
+        if program == "dafsn" and name != "query":
+            assert commands[name].make_context(name, arguments).params, line
+        else:
+            assert parse([name, *arguments]), line

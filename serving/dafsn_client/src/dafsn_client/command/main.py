@@ -39,14 +39,29 @@ def run(arguments: Sequence[str], program: str = "dafsn-client") -> int:
 
     Raises:
         ClientError: what ends the whole command.
-        SystemExit: with 2, arguments that are none.
+        SystemExit: as `parse`.
     """
     with contextlib.suppress(AttributeError):  # a caller's own stream
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
+    command, options = parse(arguments, program)
+    try:
+        with _client(options) as client:
+            return command(client, options)
+    except BrokenPipeError:  # who read the answers has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def parse(arguments: Sequence[str], program: str = "dafsn-client") -> tuple[Callable[..., int], argparse.Namespace]:
+    """Return the command that a command line names, and its options.
+
+    Raises:
+        SystemExit: with 0 after `--help`; with 2, arguments that are none.
+    """
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if name in ("-h", "--help"):
         print(_overview(program))
-        return 0
+        raise SystemExit(0)
     if name not in _COMMANDS:
         print(f"{_overview(program)}\n\nerror: there is no command '{name}'", file=sys.stderr)
         raise SystemExit(2)
@@ -54,13 +69,7 @@ def run(arguments: Sequence[str], program: str = "dafsn-client") -> int:
     parser = argparse.ArgumentParser(f"{program} {name}", description=command.__doc__)
     add_options(parser)
     _add_connection(parser)
-    options = parser.parse_intermixed_args(list(rest))
-    try:
-        with _client(options) as client:
-            return command(client, options)
-    except BrokenPipeError:  # who read the answers has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return command, parser.parse_intermixed_args(list(rest))
 
 
 def query(client: Client, options: argparse.Namespace) -> int:
