@@ -68,12 +68,23 @@ class Encoder(tf.Module):
         """
         images = tf.ensure_shape(images, [None])
         decoded = self.image_preprocessor(images)
-        features = self.model.encode_images(decoded["images"], training=False)
+        features = self._encode_pixels(decoded["images"])
         return {
             "image_features": _valid(unit_vectors(features["image_features"]), decoded["status"]),
             "region_features": _valid(tf.cast(features["region_features"], tf.float32), decoded["status"]),
             "status": decoded["status"],
         }
+
+    def _encode_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return the model's features (n, ...) of pixels (n, H, W, 3), n = 0 included.
+
+        On some processors oneDNN's convolutions hand an input without rows on as it is, in the input's shape; such an
+        input is given one blank row on its way through.
+        """
+        rows = tf.shape(pixels)[0]
+        paddings: Any = [[0, tf.cast(rows == 0, tf.int32)], [0, 0], [0, 0], [0, 0]]
+        features = self.model.encode_images(tf.pad(pixels, paddings), training=False)
+        return {name: values[:rows] for name, values in features.items()}
 
     @tf.function(input_signature=[TEXTS, IMAGES])
     def similarity(self, texts: tf.Tensor, images: tf.Tensor) -> dict[str, tf.Tensor]:
