@@ -251,7 +251,7 @@ def test_arguments_that_are_none(arguments, capsys):
 
 def test_help_names_every_command(capsys):
     for arguments in ([], ["--help"]):
-        with pytest.raises(SystemExit, match="^0$"):
+        with pytest.raises(SystemExit, match=r"^0$"):
             main(arguments)
         assert "\n  encode " in capsys.readouterr().out
 
