@@ -2,14 +2,39 @@
 
 import io
 import os
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from dafsn_client.errors import InputError
 
-Image = bytes | str | os.PathLike[str]
+Image = bytes | bytearray | memoryview | str | os.PathLike[str]
 """Encoded bytes (JPEG, PNG, GIF, BMP, WebP), or the path of a file that holds them."""
+
+_IMAGES = (bytes, bytearray, memoryview, str, os.PathLike)
+_SCALED = ("JPEG", "PNG", "GIF", "BMP", "WEBP")  # what servers read; Pillow would open much more
+
+
+def listed(images: Sequence[Image]) -> list[Image]:
+    """Return a list of images.
+
+    Raises:
+        InputError: one image in place of a list, or something that is no image.
+    """
+    if isinstance(images, _IMAGES):
+        raise InputError("One image was given where a list of images is due; write [image].")
+    try:
+        found = list(images)
+    except TypeError as error:
+        raise InputError(f"A list of images is due; got {type(images).__name__}.") from error
+    for place, image in enumerate(found):
+        if not isinstance(image, _IMAGES):
+            raise InputError(
+                f"Image {place} is of type {type(image).__name__}; an image is its encoded bytes, or a path."
+            )
+    return found
 
 
 def read_images(images: Sequence[Image], max_side: int | None = None) -> list[bytes]:
@@ -17,23 +42,24 @@ def read_images(images: Sequence[Image], max_side: int | None = None) -> list[by
 
     Args:
         images: bytes or paths.
-        max_side: pixels; an image whose longer side is larger is scaled down to it and encoded as PNG where it has
-            transparency, else as JPEG. Its orientation is left as its pixels stand: servers do not look at EXIF.
+        max_side: pixels; an image whose longer side is larger is scaled down to it and becomes a JPEG. Its pixels
+            are taken as servers take them (transparency dropped, 16 bits cut to 8, EXIF orientation not applied), so
+            that the answer stays the same. What servers may not read, and animations, travel unchanged: they judge.
 
     Raises:
-        InputError: a file that cannot be read, or Pillow missing where images are to be scaled.
+        InputError: something that is no image, a file that cannot be read, or Pillow missing where images are scaled.
     """
-    if isinstance(images, str | bytes | os.PathLike):
-        raise InputError("One image was given where a list of images is due; write [image].")
-    encoded = [image if isinstance(image, bytes) else _read(Path(image)) for image in images]
+    encoded = [_read(image) if isinstance(image, str | os.PathLike) else bytes(image) for image in listed(images)]
     return encoded if max_side is None else [_scaled_down(data, max_side) for data in encoded]
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str | os.PathLike[str]) -> bytes:
     try:
-        return path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"The image {path} cannot be read: {error.strerror}.") from error
+    except (TypeError, ValueError) as error:  # bytes, a zero byte, a lone surrogate
+        raise InputError(f"The image path {path!r} is none that a file can have: {error}.") from error
 
 
 def _scaled_down(data: bytes, max_side: int) -> bytes:
@@ -45,20 +71,35 @@ def _scaled_down(data: bytes, max_side: int) -> bytes:
             "Scaling images down needs Pillow: pip install 'dafsn-client[images]', or leave max_image_side away."
         ) from error
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Pillow.DecompressionBombWarning)
-            image = Pillow.open(io.BytesIO(data))
-            if max(image.size) <= max_side or getattr(image, "is_animated", False):
-                return data
-            transparent = image.has_transparency_data
-            image.draft("RGB", (max_side, max_side))
-            image = image.convert("RGBA" if transparent else "RGB")
-    except (OSError, SyntaxError, ValueError, Pillow.DecompressionBombError, Pillow.DecompressionBombWarning):
-        return data  # damaged, unknown or a bomb: the server answers it with a status
-    image.thumbnail((max_side, max_side), Pillow.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    if transparent:
-        image.save(stream, "PNG")
-    else:
+        image = Pillow.open(io.BytesIO(data), formats=_SCALED)
+        is_bomb = image.width * image.height > (Pillow.MAX_IMAGE_PIXELS or float("inf"))
+        if max(image.size) <= max_side or is_bomb or _is_seen_otherwise(image):
+            return data
+        image.draft("RGB", (max_side, max_side))
+        image = Pillow.fromarray(_high_bytes(image)) if image.mode.startswith("I") else _opaque(image)
+        image.thumbnail((max_side, max_side), Pillow.Resampling.LANCZOS)
+        stream = io.BytesIO()
         image.save(stream, "JPEG", quality=95, subsampling=0)
-    return stream.getvalue()
+        return stream.getvalue()
+    except Exception:  # a damaged picture leads Pillow to errors of any kind; the server has a status for it
+        return data
+
+
+def _is_seen_otherwise(image: Any) -> bool:
+    """Return whether Pillow's first frame is not what a server sees."""
+    if image.format in ("GIF", "PNG", "WEBP") and image.is_animated:  # a JPEG with a preview beside it (MPO) is not
+        return True
+    if image.format == "GIF":  # to a server transparent pixels are black, and the frame alone is the image
+        return "transparency" in image.info or tuple(image.tile[0][1]) != (0, 0, *image.size)
+    return image.format == "BMP" and image.mode == "1"  # not read there
+
+
+def _opaque(image: Any) -> Any:
+    """Return the colours alone: with transparency, Pillow scales what lies under it to black."""
+    image.info.pop("transparency", None)
+    return image.convert("RGB")
+
+
+def _high_bytes(image: Any) -> np.ndarray:
+    """Return 16-bit grey as 8 bits; Pillow's own conversion makes all above 255 white."""
+    return (np.asarray(image) >> 8).astype(np.uint8)
