@@ -6,29 +6,50 @@ The resolved configuration is stored with every run and every exported version.
 
 import dataclasses
 import difflib
+import math
 import tomllib
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from dafsn_tf.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Must:
+    """What a number must be, in words that follow "must", and the test of it."""
+
+    be: str
+    holds: Callable[[Any], bool]
+
+
+Count = Annotated[int, Must("be at least 1", lambda value: value >= 1)]
+CountOrNone = Annotated[int, Must("not be negative", lambda value: value >= 0)]
+Pairs = Annotated[int, Must("be at least 2: matching needs two pairs", lambda value: value >= 2)]
+EvenDim = Annotated[
+    int, Must("be even and at least 2 (half for each LSTM direction)", lambda value: value >= 2 and value % 2 == 0)
+]
+Positive = Annotated[float, Must("be positive", lambda value: value > 0)]
+NotNegative = Annotated[float, Must("not be negative", lambda value: value >= 0)]
+Share = Annotated[float, Must("be in [0, 1)", lambda value: 0 <= value < 1)]
+Decay = Annotated[float, Must("be in (0, 1]", lambda value: 0 < value <= 1)]
 
 
 @dataclass(frozen=True)
 class TextConfig:
     """Words: tokeniser, vocabulary and `TextEncoder`."""
 
-    max_words: int = 32  # T, words kept of a text; the rest is cut
-    max_vocabulary: int = 20_000  # most frequent words of the training split
-    min_count: int = 1  # occurrences in the training split that put a word into the vocabulary
-    oov_buckets: int = 16  # ids shared, by hash, among the words outside the vocabulary
-    embedding_dim: int = 300  # width of word embeddings; AttnGAN
-    dropout: float = 0.5  # on embeddings, [0, 1); AttnGAN
-    word_dropout: float = 0.0  # share of words replaced by an out-of-vocabulary id in training, [0, 1)
+    max_words: Count = 32  # T, words kept of a text; the rest is cut
+    max_vocabulary: Count = 20_000  # most frequent words of the training split
+    min_count: Count = 1  # occurrences in the training split that put a word into the vocabulary
+    oov_buckets: Count = 16  # ids shared, by hash, among the words outside the vocabulary
+    embedding_dim: Count = 300  # width of word embeddings; AttnGAN
+    dropout: Share = 0.5  # on embeddings, [0, 1); AttnGAN
+    word_dropout: Share = 0.0  # share of words replaced by an out-of-vocabulary id in training, [0, 1)
     sentence_pooling: Literal["last", "mean", "max"] = "last"  # sentence feature: last states, or of the word features
 
 
@@ -38,11 +59,11 @@ class ImageConfig:
 
     backbone: Literal["inception_v3", "small_cnn"] = "inception_v3"  # frozen, for photographs | trained, for drawings
     weights: str = "imagenet"  # "imagenet", "none" or a .h5 file; DAFSN_INCEPTION_WEIGHTS stands in for "imagenet"
-    image_size: int = 299  # pixels, height and width
+    image_size: Count = 299  # pixels, height and width
     region_layer: Literal["mixed7", "mixed8", "mixed10"] = "mixed7"  # Inception-v3's map for regions
     global_layer: Literal["mixed8", "mixed10"] = "mixed10"  # Inception-v3's map for the whole image
-    region_grid: int = 0  # regions pooled to this many cells a side; 0 keeps the layer's own map
-    dropout: float = 0.0  # on backbone features, [0, 1)
+    region_grid: CountOrNone = 0  # regions pooled to this many cells a side; 0 keeps the layer's own map
+    dropout: Share = 0.0  # on backbone features, [0, 1)
     augmentation: Literal["none", "flip"] = "none"  # flip: training images are seen mirrored half of the time
 
 
@@ -50,9 +71,9 @@ class ImageConfig:
 class ModelConfig:
     """The aligned space and its words-to-regions attention (DESIGN section 2)."""
 
-    dim: int = 256  # D, width of the aligned space; even
-    gamma1: float = 5.0  # sharpness of attention over regions; Eq 8-9, AttnGAN's code uses 4
-    gamma2: float = 5.0  # sharpness of pooling over words; Eq 10
+    dim: EvenDim = 256  # D, width of the aligned space; even
+    gamma1: NotNegative = 5.0  # sharpness of attention over regions; Eq 8-9, AttnGAN's code uses 4
+    gamma2: Positive = 5.0  # sharpness of pooling over words; Eq 10
     word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "log_mean_exp"  # word relevances to one score
 
 
@@ -63,11 +84,11 @@ Positives = Literal["pairs", "mask_same_class", "same_class"]
 class LossConfig:
     """L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + label_weight L_label + adversarial_weight L_adv."""
 
-    gamma3: float = 10.0  # sharpness of matching in a batch; Eq 11
-    word_weight: float = 1.0
-    sentence_weight: float = 1.0
-    label_weight: float = 1.0  # without effect where a set has no labels
-    adversarial_weight: float = 0.1  # 0 switches the adversary off
+    gamma3: Positive = 10.0  # sharpness of matching in a batch; Eq 11
+    word_weight: NotNegative = 1.0
+    sentence_weight: NotNegative = 1.0
+    label_weight: NotNegative = 1.0  # without effect where a set has no labels
+    adversarial_weight: NotNegative = 0.1  # 0 switches the adversary off
     word_positives: Positives = "pairs"  # what counts as a match beside the pair itself
     sentence_positives: Positives = "same_class"
     adversarial_kind: Literal["flipped_labels", "uniform_targets", "gradient_reversal"] = "flipped_labels"
@@ -77,27 +98,27 @@ class LossConfig:
 class DiscriminatorConfig:
     """`ModalityDiscriminator` and how often it plays."""
 
-    hidden_dim: int = 256  # width of both hidden layers
-    dropout: float = 0.2
-    steps: int = 1  # k, discriminator steps for each step of the encoders
-    learning_rate: float = 1e-3
-    beta_1: float = 0.5  # Adam's first moment
+    hidden_dim: Count = 256  # width of both hidden layers
+    dropout: Share = 0.2
+    steps: Count = 1  # k, discriminator steps for each step of the encoders
+    learning_rate: Positive = 1e-3
+    beta_1: Share = 0.5  # Adam's first moment
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """Batches, optimizer, schedule and selection."""
 
-    epochs: int = 30
-    batch_size: int = 64  # B, images of a batch; each with one random caption
-    learning_rate: float = 1e-3  # peak, Adam
-    beta_1: float = 0.9  # Adam's first moment
-    weight_decay: float = 0.0  # decoupled (AdamW)
+    epochs: Count = 30
+    batch_size: Pairs = 64  # B, images of a batch; each with one random caption
+    learning_rate: Positive = 1e-3  # peak, Adam
+    beta_1: Share = 0.9  # Adam's first moment
+    weight_decay: NotNegative = 0.0  # decoupled (AdamW)
     schedule: Literal["constant", "cosine", "exponential"] = "cosine"
-    warmup_steps: int = 100  # steps of linear warm-up
-    decay_rate: float = 0.98  # per epoch, for schedule "exponential"
-    clip_norm: float = 5.0  # global norm of the gradients; 0 does not clip
-    patience: int = 0  # epochs without a better validation score before training stops; 0 never stops early
+    warmup_steps: CountOrNone = 100  # steps of linear warm-up
+    decay_rate: Decay = 0.98  # per epoch, for schedule "exponential"
+    clip_norm: NotNegative = 5.0  # global norm of the gradients; 0 does not clip
+    patience: CountOrNone = 0  # epochs without a better validation score before training stops; 0 never stops early
     mixed_precision: Literal["float32", "mixed_bfloat16"] = "float32"
 
 
@@ -106,7 +127,7 @@ class EvaluationConfig:
     """What validation chooses by."""
 
     selection_score: Literal["sentence", "word", "fused"] = "fused"  # score that picks the best epoch
-    selection_texts: int = 0  # first texts of an image that validation reads, to save time; 0 reads all
+    selection_texts: CountOrNone = 0  # first texts of an image that validation reads, to save time; 0 reads all
     fusion_metric: Literal["map", "recall", "balanced"] = "balanced"  # what the fusion weight maximises on validation
 
 
@@ -168,13 +189,14 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
     """Return the configuration of a preset or a TOML file, with overrides `section.field=value` applied in order.
 
     Raises:
-        ConfigError: no such preset or file, text that is not TOML, or anything `Config.from_dict` refuses.
+        ConfigError: no such preset or file, one that cannot be read or is not TOML, or anything that
+            `Config.from_dict` refuses.
     """
     name = str(preset_or_path)
     if name in preset_names():
         text = (resources.files("dafsn_tf") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
     elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
+        text = _read(Path(name))
     else:
         raise ConfigError(
             f"'{name}' is neither a preset nor a file. Presets: {', '.join(preset_names())}."
@@ -187,6 +209,13 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
     for override in overrides:
         _apply_override(values, override)
     return Config.from_dict(values, where=name)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as a TOML file, which is UTF-8 text: {error}.") from error
 
 
 def _section_classes() -> dict[str, Any]:
@@ -251,44 +280,14 @@ def _toml_value(value: Any) -> str:
 
 def _check_ranges(config: Config) -> None:
     """Refuse values that could only fail later, deep inside a run."""
-    at_least_one = {
-        "text": ("max_words", "max_vocabulary", "min_count", "oov_buckets", "embedding_dim"),
-        "discriminator": ("hidden_dim", "steps"),
-        "training": ("epochs",),
-    }
-    for section, names in at_least_one.items():
-        for name in names:
+    for section, section_class in _section_classes().items():
+        for name, kind in typing.get_type_hints(section_class, include_extras=True).items():
             value = getattr(getattr(config, section), name)
-            if value < 1:
-                raise ConfigError(f"{section}.{name} is {value}; it must be at least 1.")
-    not_negative = {
-        "image": ("region_grid",),
-        "model": ("gamma1",),
-        "loss": ("word_weight", "sentence_weight", "label_weight", "adversarial_weight"),
-        "training": ("warmup_steps", "weight_decay", "clip_norm", "patience"),
-        "evaluation": ("selection_texts",),
-    }
-    for section, names in not_negative.items():
-        for name in names:
-            value = getattr(getattr(config, section), name)
-            if value < 0:
-                raise ConfigError(f"{section}.{name} is {value}; it must not be negative.")
-    for section, name in (("model", "gamma2"), ("loss", "gamma3"), ("training", "learning_rate")):
-        value = getattr(getattr(config, section), name)
-        if value <= 0:
-            raise ConfigError(f"{section}.{name} is {value}; it must be positive.")
-    shares = {"text": ("dropout", "word_dropout"), "image": ("dropout",), "discriminator": ("dropout",)}
-    for section, names in shares.items():
-        for name in names:
-            value = getattr(getattr(config, section), name)
-            if not 0 <= value < 1:
-                raise ConfigError(f"{section}.{name} is {value}; it must be in [0, 1).")
-    if config.model.dim < 2 or config.model.dim % 2:
-        raise ConfigError(
-            f"model.dim is {config.model.dim}; it must be even and at least 2 (half for each LSTM direction)."
-        )
-    if config.training.batch_size < 2:
-        raise ConfigError(f"training.batch_size is {config.training.batch_size}; matching needs at least 2 pairs.")
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{section}.{name} is {value}; it must be a finite number.")
+            for must in getattr(kind, "__metadata__", ()):
+                if not must.holds(value):
+                    raise ConfigError(f"{section}.{name} is {value}; it must {must.be}.")
     smallest = {"inception_v3": 75, "small_cnn": 16}[config.image.backbone]
     if config.image.image_size < smallest:
         raise ConfigError(

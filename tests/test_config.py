@@ -1,8 +1,9 @@
 import tomllib
+import typing
 
 import pytest
 
-from dafsn_tf.config import Config, load_config, preset_names
+from dafsn_tf.config import Config, TrainingConfig, load_config, preset_names
 from dafsn_tf.errors import ConfigError
 
 
@@ -25,18 +26,36 @@ def test_presets_of_the_readme_exist():
         ("training.epochs=many", r"training.epochs is 'many' \(str\); it must be of type int"),
         ("training.epochs=true", r"training.epochs is True \(bool\)"),
         ("training.epochs=0", "training.epochs is 0; it must be at least 1"),
-        ("training.batch_size=1", "matching needs at least 2 pairs"),
+        ("training.batch_size=1", "training.batch_size is 1; it must be at least 2: matching needs two pairs"),
         ("model.dim=7", "must be even"),
         ("text.dropout=1.0", r"text.dropout is 1.0; it must be in \[0, 1\)"),
         ("image.region_layer=mixed6", r"image.region_layer is 'mixed6'; .*Did you mean 'mixed"),
         ("loss.gamma3=0", "loss.gamma3 is 0.0; it must be positive"),
-        ("training.patience=-1", "must not be negative"),
+        ("training.patience=-1", "training.patience is -1; it must not be negative"),
+        ("training.learning_rate=nan", "training.learning_rate is nan; it must be a finite number"),
+        ("discriminator.learning_rate=inf", "discriminator.learning_rate is inf; it must be a finite number"),
+        ("discriminator.learning_rate=0", "discriminator.learning_rate is 0.0; it must be positive"),
+        ("training.beta_1=3", r"training.beta_1 is 3.0; it must be in \[0, 1\)"),
+        ("discriminator.beta_1=-0.1", r"discriminator.beta_1 is -0.1; it must be in \[0, 1\)"),
+        ("training.decay_rate=0", r"training.decay_rate is 0.0; it must be in \(0, 1\]"),
         ("image.image_size=20", "inception_v3 needs at least 75"),
     ],
 )
 def test_what_cannot_be_used_is_named(override, message):
     with pytest.raises(ConfigError, match=message):
         load_config("default", [override])
+
+
+def test_every_number_has_bounds():
+    """A field of a plain `int` or `float` would take nan, or a value that fails deep inside a run."""
+    for section in typing.get_type_hints(Config).values():
+        for name, kind in typing.get_type_hints(section, include_extras=True).items():
+            assert kind not in (int, float), f"{section.__name__}.{name}"
+
+
+def test_bounds_hold_however_a_configuration_is_made():
+    with pytest.raises(ConfigError, match=r"training\.clip_norm is nan"):
+        Config(training=TrainingConfig(clip_norm=float("nan")))
 
 
 def test_overrides_apply_in_order_and_take_bare_words():
@@ -55,6 +74,9 @@ def test_files_of_ones_own(tmp_path):
         load_config(path)
     path.write_text("model = 3\n")
     with pytest.raises(ConfigError, match=r"\[model\] must be a table"):
+        load_config(path)
+    path.write_bytes("[image]\nweights = 'Gewichte für mich.h5'\n".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"mine\.toml cannot be read as a TOML file, which is UTF-8"):
         load_config(path)
     path.write_text("[model\n")
     with pytest.raises(ConfigError, match="not valid TOML"):
