@@ -86,8 +86,8 @@ def test_empty_search_needs_no_server():
         (lambda client: client.encode_image(b"bytes"), r"write \[image\]"),
         (lambda client: client.encode_image(["/no/such.png"]), "/no/such.png cannot be read"),
         (lambda client: client.similarity(["a"], []), "1 texts and 0 images"),
-        (lambda client: client.search(["a"], timeout=0), "must be positive"),
-        (lambda client: client.predict("nothing", {"x": []}), "no signature 'nothing'; it has dense, encode_image"),
+        (lambda client: client.search(["a"], timeout=0), "must be a number of seconds, positive"),
+        (lambda client: client.predict("nothing", {"x": []}), "no signature 'nothing'; it has .*dense, encode_image"),
     ],
 )
 def test_what_cannot_be_sent_is_refused(client, call, message):
@@ -113,7 +113,7 @@ def test_metadata_hides_the_loaders_own(client):
 
 
 def test_an_unknown_signature_lists_those_there_are(client):
-    with pytest.raises(InputError, match=r"no signature 'find'; it has dense, encode_image"):
+    with pytest.raises(InputError, match=r"no signature 'find'; it has .*dense, encode_image"):
         client.predict("find", {"x": [1.0]})
 
 

@@ -10,13 +10,16 @@ from typing import Any, Self
 import grpc
 import numpy as np
 
-from dafsn_client.client import MAX_ROWS, checked_timeout
-from dafsn_client.conversation import Call, Conversation, Pause, Result, Steps
-from dafsn_client.errors import ClientError
+from dafsn_client import settings
+from dafsn_client.client import MAX_ROWS
+from dafsn_client.connection import Connection
+from dafsn_client.conversation import Conversation
+from dafsn_client.errors import ClientError, ServerError, server_error
 from dafsn_client.images import Image
 from dafsn_client.results import ImageFeatures, SearchResult, Signature, Similarity, TextFeatures, VersionStatus
+from dafsn_client.steps import Call, Pause, Result, Steps
 from dafsn_client.tls import TLS
-from dafsn_client.transport import Connection, stubs
+from dafsn_client.transport import closed, stubs
 
 
 class AsyncClient:
@@ -35,14 +38,15 @@ class AsyncClient:
         timeout: float = 10.0,
         retries: int = 4,
         tls: TLS | None = None,
-        metadata_headers: Sequence[tuple[str, str]] = (),
+        metadata_headers: settings.Headers = (),
         max_rows: int = MAX_ROWS,
         concurrency: int = 4,
         max_image_side: int | None = None,
+        keepalive: float | None = None,
     ) -> None:
         self._talk = Conversation(model, version, label, max_rows, max_image_side)
-        self.timeout = checked_timeout(timeout)
-        self._connection = Connection.to(target, tls, metadata_headers, retries, concurrency)
+        self.timeout = settings.seconds("timeout", timeout)
+        self._connection = Connection.to(target, tls, metadata_headers, retries, concurrency, keepalive)
         self._transport = AsyncTransport(self._connection)
 
     async def __aenter__(self) -> Self:
@@ -54,7 +58,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the channel."""
+        """Close the channel: calls in flight end as `Cancelled`, later ones as `InputError`."""
         await self._transport.close()
 
     async def encode_text(self, texts: Sequence[str], *, timeout: float | None = None) -> TextFeatures:
@@ -100,9 +104,24 @@ class AsyncClient:
         """See `Client.status`."""
         return await self._run(self._talk.status(), timeout)
 
+    async def status_by_address(self, *, timeout: float | None = None) -> dict[str, list[VersionStatus] | ServerError]:
+        """See `Client.status_by_address`."""
+
+        async def ask(connection: Connection) -> list[VersionStatus] | ServerError:
+            transport = AsyncTransport(connection)
+            try:
+                return await self._run(self._talk.status(), timeout, transport)
+            except ServerError as error:
+                return error
+            finally:
+                await transport.close()
+
+        found = await asyncio.gather(*map(ask, self._connection.each()))
+        return dict(zip(self._connection.targets, found, strict=True))
+
     async def wait_ready(self, timeout: float = 60.0, *, poll: float = 0.2) -> VersionStatus:
         """See `Client.wait_ready`."""
-        steps = self._talk.wait_ready(checked_timeout(timeout), poll, self._connection.name, self.timeout)
+        steps = self._talk.wait_ready(timeout, poll, self._connection.name, self.timeout)
         return await self._run(steps, timeout)
 
     async def reload_config(
@@ -116,8 +135,11 @@ class AsyncClient:
         paths = {name: os.fspath(base_path) for name, base_path in base_paths.items()}
         await self._run(self._talk.reload_config(paths, labels), timeout)
 
-    async def _run(self, steps: Steps[Result], timeout: float | None) -> Result:
-        deadline = time.monotonic() + (self.timeout if timeout is None else checked_timeout(timeout))
+    async def _run(
+        self, steps: Steps[Result], timeout: float | None, transport: "AsyncTransport | None" = None
+    ) -> Result:
+        carrier = transport or self._transport
+        deadline = time.monotonic() + (self.timeout if timeout is None else settings.seconds("timeout", timeout))
         try:
             step = next(steps)
             while True:
@@ -126,7 +148,7 @@ class AsyncClient:
                     step = steps.send(None)
                     continue
                 try:
-                    answered = await self._transport.call_all(step, deadline)
+                    answered = await carrier.call_all(step, deadline)
                 except ClientError as error:
                     step = steps.throw(error)
                 else:
@@ -142,13 +164,17 @@ class AsyncTransport:
         self._connection = connection
         self._channel: Any = None  # made at the first call, which knows its loop
         self._stubs: dict[str, Any] = {}
+        self._is_closed = False
 
     async def call_all(self, calls: Sequence[Call], deadline: float) -> list[Any]:
         """Return the answers in order, a few calls at a time.
 
         Raises:
             ServerError: of the first call that failed; the others are cancelled.
+            InputError: the channel is closed.
         """
+        if self._is_closed:
+            raise closed()
         if self._channel is None:
             self._channel = self._connection.open(grpc.aio.insecure_channel, grpc.aio.secure_channel)
             self._stubs = stubs(self._channel)
@@ -166,7 +192,8 @@ class AsyncTransport:
                 task.cancel()
 
     async def close(self) -> None:
-        """Close the channel; calls in flight are cancelled."""
+        """Close the channel; calls in flight end as CANCELLED."""
+        self._is_closed = True
         if self._channel is not None:
             await self._channel.close()
 
@@ -181,6 +208,22 @@ class AsyncTransport:
             except grpc.RpcError as error:
                 pause = self._connection.pause(error, attempt, deadline)
                 if pause is None:
-                    raise self._connection.translated(call, error) from error
+                    failure = self._connection.translated(call, error)
+                    if isinstance(failure, call.returned):
+                        return failure
+                    raise failure from error
+            except grpc.aio.UsageError as error:  # gRPC's word for a channel that was closed
+                raise closed() from error
+            except asyncio.CancelledError as error:
+                if not self._is_closed or _is_cancelled():
+                    raise
+                context = self._connection.context(call)
+                raise server_error(grpc.StatusCode.CANCELLED, "the channel was closed", context) from error
             await asyncio.sleep(pause)
             attempt += 1
+
+
+def _is_cancelled() -> bool:
+    """Return whether somebody gave up the running task: closing a channel looks like that, but cancels none."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -23,6 +23,22 @@ Result = TypeVar("Result")
 _STATES = {0: "UNKNOWN", 10: "START", 20: "LOADING", 30: "AVAILABLE", 40: "UNLOADING", 50: "END"}
 
 
+def values(response: Any) -> dict[str, np.ndarray]:
+    """Return the outputs of a PredictResponse by name."""
+    return {name: tensors.from_proto(tensor) for name, tensor in response.outputs.items()}
+
+
+def joined(parts: Sequence[Outputs]) -> dict[str, np.ndarray]:
+    """Return the outputs of a batch that was answered in parts."""
+    first, *others = parts
+    if not others:
+        return dict(first)
+    try:
+        return {name: np.concatenate([rows, *(part[name] for part in others)]) for name, rows in first.items()}
+    except (KeyError, ValueError) as error:
+        raise ProtocolError(f"The answers to parts of a batch do not fit together: {error}.") from error
+
+
 def checked(result: Result, outputs: Outputs) -> Result:
     """Return `result`, unless the output `status` (n) tells of failed rows.
 

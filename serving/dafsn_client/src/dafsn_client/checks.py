@@ -4,24 +4,71 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from dafsn_client import tensors
+from dafsn_client import settings, tensors
 from dafsn_client.errors import InputError
 from dafsn_client.results import Signature, TensorInfo
 
 
 def texts(texts: Sequence[str]) -> list[str]:
-    """Return a list of texts; a single text is a mistake that would be sent letter by letter."""
-    if isinstance(texts, str | bytes):
-        raise InputError("One text was given where a list of texts is due; write [text].")
-    return list(texts)
-
-
-def inputs(name: str, signature: Signature, arrays: Mapping[str, np.ndarray]) -> None:
-    """Check names, types, ranks, fixed sizes and row counts.
+    """Return a list of texts.
 
     Raises:
-        InputError: naming what the signature expects.
+        InputError: one text, which would be sent letter by letter, or something that is no text.
     """
+    if isinstance(texts, str | bytes):
+        raise InputError("One text was given where a list of texts is due; write [text].")
+    try:
+        found = list(texts)
+    except TypeError as error:
+        raise InputError(f"A list of texts is due; got {type(texts).__name__}.") from error
+    for place, text in enumerate(found):
+        if not isinstance(text, str):
+            raise InputError(f"Text {place} is of type {type(text).__name__}; a text is a str.")
+    return found
+
+
+def names(signature: str, inputs: Mapping[str, object], outputs: Sequence[str]) -> None:
+    """Check that what `predict` got are names.
+
+    Raises:
+        InputError: naming what they are instead.
+    """
+    if not isinstance(inputs, Mapping):
+        raise InputError(f"The inputs are a {type(inputs).__name__}; write {{name: rows}}.")
+    if isinstance(outputs, str | bytes):
+        raise InputError("One output was given where a list of names is due; write [name].")
+    for what, given in (("signature", [signature]), ("name of an input", inputs), ("name of an output", outputs)):
+        for name in given:
+            settings.text(what, name)
+
+
+def request(
+    model: str,
+    signatures: Mapping[str, Signature],
+    signature: str,
+    arrays: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+) -> Signature:
+    """Return the signature that is asked for; check names, types, ranks, fixed sizes and row counts.
+
+    Raises:
+        InputError: naming what the model has, or what the signature expects.
+    """
+    if signature not in signatures:
+        raise InputError(
+            f"Model '{model}' has no signature '{signature}'; it has {', '.join(sorted(signatures))}. "
+            "Search needs a model exported with an index."
+        )
+    described = signatures[signature]
+    _check_inputs(signature, described, arrays)
+    if unknown := [name for name in outputs if name not in described.outputs]:
+        raise InputError(
+            f"Signature '{signature}' has no output '{unknown[0]}'; it has {', '.join(sorted(described.outputs))}."
+        )
+    return described
+
+
+def _check_inputs(name: str, signature: Signature, arrays: Mapping[str, np.ndarray]) -> None:
     expected = ", ".join(f"{key}: {_described(info)}" for key, info in signature.inputs.items())
     if set(arrays) != set(signature.inputs):
         found = ", ".join(sorted(arrays)) or "no input"
@@ -42,7 +89,7 @@ def inputs(name: str, signature: Signature, arrays: Mapping[str, np.ndarray]) ->
 def has_rows(signature: Signature) -> bool:
     """Return whether every input and output begins with a free number of rows."""
     infos = [*signature.inputs.values(), *signature.outputs.values()]
-    return all(info.shape and info.shape[0] is None for info in infos)
+    return bool(signature.inputs) and all(info.shape and info.shape[0] is None for info in infos)
 
 
 def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...] | None) -> bool:

@@ -3,37 +3,46 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 
-from dafsn_client.conversation import Conversation, Pause, Result, Steps
-from dafsn_client.errors import ClientError, InputError
+from dafsn_client import settings
+from dafsn_client.connection import Connection
+from dafsn_client.conversation import Conversation
+from dafsn_client.errors import ClientError, ServerError
 from dafsn_client.images import Image
 from dafsn_client.results import ImageFeatures, SearchResult, Signature, Similarity, TextFeatures, VersionStatus
+from dafsn_client.steps import Pause, Result, Steps
 from dafsn_client.tls import TLS
-from dafsn_client.transport import Connection, Transport
+from dafsn_client.transport import Transport
 
-MAX_ROWS = 32  # of a request; serving/deploy lets servers refuse more
+MAX_ROWS = 32  # of a request; what servers refuse beyond is learned from them
 
 
 class Client:
     """Asks one model of a TensorFlow Serving server; safe to share among threads.
 
     Args:
-        target: "host:port" of the gRPC port, any name that gRPC resolves ("dns:///name:8500"), or several of them:
-            calls go to all in turn, past those that do not answer.
+        target: "host:port" of the gRPC port, any name that gRPC resolves ("dns:///name:8500"), or a list of
+            "host:port", IPv4 and IPv6: calls go to all in turn, past those that do not answer. gRPC looks up a single
+            name, and again when its servers are lost; names of a list are looked up once, when the client is made.
         model: the model's name on the server.
         version: a version to pin; None takes the newest that is served.
         label: a label to follow in place of a version, such as "stable".
-        timeout: seconds that a method may take, all its calls and their retries included.
+        timeout: seconds that a method may take, all its calls and their retries included; at most 1e9.
         retries: how often a call that found no server is tried again.
         tls: None speaks plain text.
-        metadata_headers: sent with every call, such as `[("x-api-key", "...")]`.
-        max_rows: a batch with more rows travels as several requests; what the server takes at most.
+        metadata_headers: sent with every call, such as `[("x-api-key", "...")]`: names in lower case, values of
+            printable ASCII (bytes where the name ends with "-bin").
+        max_rows: a batch with more rows travels as several requests. A server that takes fewer says so, and from then
+            on no request has more.
         concurrency: of those requests at a time.
         max_image_side: pixels; images whose longer side is larger are scaled down before they travel.
+        keepalive: seconds between pings on an idle connection, for gateways that forget one; None sends none. Servers
+            that are not told otherwise end a connection that pings more often than every five minutes.
 
     Every method that takes a batch returns as many rows as it got, in order and from one version of the model, and
     raises `RowError` after the call when rows could not be used: the error names them and holds the other answers. An
@@ -51,14 +60,15 @@ class Client:
         timeout: float = 10.0,
         retries: int = 4,
         tls: TLS | None = None,
-        metadata_headers: Sequence[tuple[str, str]] = (),
+        metadata_headers: settings.Headers = (),
         max_rows: int = MAX_ROWS,
         concurrency: int = 4,
         max_image_side: int | None = None,
+        keepalive: float | None = None,
     ) -> None:
         self._talk = Conversation(model, version, label, max_rows, max_image_side)
-        self.timeout = checked_timeout(timeout)
-        self._connection = Connection.to(target, tls, metadata_headers, retries, concurrency)
+        self.timeout = settings.seconds("timeout", timeout)
+        self._connection = Connection.to(target, tls, metadata_headers, retries, concurrency, keepalive)
         self._transport = Transport(self._connection)
 
     def __enter__(self) -> Self:
@@ -70,7 +80,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the channel."""
+        """Close the channel: calls in flight end as `Cancelled`, later ones as `InputError`."""
         self._transport.close()
 
     def encode_text(self, texts: Sequence[str], *, timeout: float | None = None) -> TextFeatures:
@@ -118,13 +128,32 @@ class Client:
         """Return the state of every version that the server has seen, newest first (only the pinned one, if any)."""
         return self._run(self._talk.status(), timeout)
 
+    def status_by_address(self, *, timeout: float | None = None) -> dict[str, list[VersionStatus] | ServerError]:
+        """Return, for each address of `target`, its `status` or the error that asking it ended with.
+
+        All are asked, at the same time; other methods ask whichever is next. A name is one address.
+        """
+
+        def ask(connection: Connection) -> list[VersionStatus] | ServerError:
+            transport = Transport(connection)
+            try:
+                return self._run(self._talk.status(), timeout, transport)
+            except ServerError as error:
+                return error
+            finally:
+                transport.close()
+
+        each = self._connection.each()
+        with ThreadPoolExecutor(len(each)) as pool:
+            return dict(zip(self._connection.targets, pool.map(ask, each), strict=True))
+
     def wait_ready(self, timeout: float = 60.0, *, poll: float = 0.2) -> VersionStatus:
-        """Return the version that is AVAILABLE, as soon as there is one (the pinned one, if any).
+        """Return the version that answers, as soon as there is one: the pinned or the labelled one, else any.
 
         Raises:
-            DeadlineExceeded: none was within `timeout` seconds; the message tells what was seen last.
+            DeadlineExceeded: none did within `timeout` seconds; the message tells what was seen last.
         """
-        steps = self._talk.wait_ready(checked_timeout(timeout), poll, self._connection.name, self.timeout)
+        steps = self._talk.wait_ready(timeout, poll, self._connection.name, self.timeout)
         return self._run(steps, timeout)
 
     def reload_config(
@@ -141,8 +170,9 @@ class Client:
         paths = {name: os.fspath(base_path) for name, base_path in base_paths.items()}
         self._run(self._talk.reload_config(paths, labels), timeout)
 
-    def _run(self, steps: Steps[Result], timeout: float | None) -> Result:
-        deadline = time.monotonic() + (self.timeout if timeout is None else checked_timeout(timeout))
+    def _run(self, steps: Steps[Result], timeout: float | None, transport: Transport | None = None) -> Result:
+        carrier = transport or self._transport
+        deadline = time.monotonic() + (self.timeout if timeout is None else settings.seconds("timeout", timeout))
         try:
             step = next(steps)
             while True:
@@ -151,17 +181,10 @@ class Client:
                     step = steps.send(None)
                     continue
                 try:
-                    answered = self._transport.call_all(step, deadline)
+                    answered = carrier.call_all(step, deadline)
                 except ClientError as error:
                     step = steps.throw(error)
                 else:
                     step = steps.send(answered)
         except StopIteration as end:
             return end.value
-
-
-def checked_timeout(timeout: float) -> float:
-    """Return a timeout that means one."""
-    if not timeout > 0:
-        raise InputError(f"The timeout is {timeout}; it must be positive. (To a server, zero means no limit at all.)")
-    return timeout

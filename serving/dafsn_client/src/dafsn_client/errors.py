@@ -1,5 +1,6 @@
 """What a call can raise. Every message says what was found and what to do."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,15 +52,17 @@ class ServerError(ClientError):
         code: the gRPC status code.
         details: the server's (or the channel's) own text.
         context: which call.
+        advice: what to do.
     """
 
-    advice = ""
+    advice = "The server, or what stands before it, failed at this call: its log says why."
 
     def __init__(self, code: grpc.StatusCode, details: str, context: str, advice: str = "") -> None:
         self.code = code
         self.details = details
         self.context = context
-        super().__init__(f"{context}: {details or 'no details'} [{code.name}]. {advice or self.advice}".rstrip())
+        self.advice = advice or self.advice
+        super().__init__(f"{context}: {details or 'no details'} [{code.name}]. {self.advice}")
 
 
 class InvalidInput(ServerError):
@@ -81,7 +84,7 @@ class FailedPrecondition(ServerError):
 
 
 class Unavailable(ServerError):
-    """UNAVAILABLE: no server answered at that address, or it is overloaded; already retried."""
+    """UNAVAILABLE: no server answered at that address, or its queue is full; already retried."""
 
     advice = "Check the address, that the server runs, and that both sides agree on TLS."
 
@@ -94,6 +97,8 @@ class DeadlineExceeded(ServerError):
 
 class Cancelled(ServerError):
     """CANCELLED: the call was given up, by this side or because the server shut down."""
+
+    advice = "Ask again; where the client was closed meanwhile, make another one."
 
 
 class ResourceExhausted(ServerError):
@@ -128,6 +133,43 @@ _BY_CODE: dict[grpc.StatusCode, type[ServerError]] = {
 }
 
 
+_LABEL = re.compile(r"Unrecognized servable version label: (.*)", re.DOTALL)
+_MOST_ROWS = re.compile(r"Task size \d+ is larger than maximum input batch size ([1-9]\d*)")
+_OVERLOADED = (
+    "The server is overloaded: try again later, or with fewer rows in a call and fewer calls at a time (`concurrency`)."
+)
+# What a text says beyond its code; the group of its expression stands in the advice.
+_BY_TEXT: list[tuple[grpc.StatusCode, re.Pattern[str], str]] = [
+    (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        _MOST_ROWS,
+        "The server takes at most {0} rows in a request: send fewer in a call, or pass `max_rows={0}`.",
+    ),
+    (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        _LABEL,
+        "The server gives no version the label '{0}'. Labels stand in its model config (`version_labels`) and no call "
+        "lists them; `status()` lists versions.",
+    ),
+    (grpc.StatusCode.UNAVAILABLE, re.compile(r"batch scheduling queue .* is full"), _OVERLOADED),
+    (grpc.StatusCode.RESOURCE_EXHAUSTED, re.compile(r"waiting in batching queue"), _OVERLOADED),
+]
+
+
 def server_error(code: grpc.StatusCode, details: str, context: str, advice: str = "") -> ServerError:
-    """Return the error of a status code; `context` names the call, `advice` replaces the class's own."""
+    """Return the error of a status code; `context` names the call, `advice` replaces what is said by default."""
+    for of_code, pattern, by_text in _BY_TEXT:
+        if not advice and code == of_code and (found := pattern.search(details)):
+            advice = by_text.format(*found.groups())
     return _BY_CODE.get(code, ServerError)(code, details, context, advice)
+
+
+def most_rows(error: InvalidInput) -> int | None:
+    """Return how many rows the server takes in a request, where that is what it refused."""
+    found = _MOST_ROWS.search(error.details)
+    return int(found[1]) if found else None
+
+
+def is_about_label(error: ServerError) -> bool:
+    """Return whether the server does not know the label that was asked for."""
+    return isinstance(error, InvalidInput) and bool(_LABEL.search(error.details))

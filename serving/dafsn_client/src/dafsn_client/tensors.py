@@ -181,6 +181,6 @@ def _as_bytes(entry: Any, name: str) -> bytes:
             raise InputError(
                 f"{name} holds a text with a lone surrogate, which UTF-8 has no bytes for: {entry!r}."
             ) from error
-    if isinstance(entry, bytes):
-        return entry
+    if isinstance(entry, bytes | bytearray | memoryview):
+        return bytes(entry)
     raise InputError(f"{name} holds {type(entry).__name__} where a text (str) or bytes is due.")

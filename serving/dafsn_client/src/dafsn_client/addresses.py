@@ -1,0 +1,53 @@
+"""Addresses of servers, as gRPC takes them."""
+
+import socket
+from collections.abc import Sequence
+
+from dafsn_client.errors import InputError
+
+
+def checked(target: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses that a client was given.
+
+    Raises:
+        InputError: none, or one that can be no address.
+    """
+    try:
+        targets = (target,) if isinstance(target, str | bytes) else tuple(target)
+    except TypeError as error:
+        raise InputError(f"The target is {target!r}; give 'host:port', or a list of them.") from error
+    if not targets:
+        raise InputError("There is no address to call; give 'host:port'.")
+    for address in targets:
+        if not (isinstance(address, str) and address.strip() and address.isprintable()):
+            raise InputError(f"The address {address!r} is none; give 'host:port', such as '127.0.0.1:8500'.")
+    return targets
+
+
+def joined(targets: Sequence[str]) -> str:
+    """Return gRPC's form of several addresses: numbers of one kind, no names, so names are looked up here and now.
+
+    Where some are IPv6, those of IPv4 are written as IPv6 (::ffff:127.0.0.1), which reaches the same servers.
+
+    Raises:
+        InputError: one that is not host:port, or a name that nobody knows.
+    """
+    found = [pair for target in targets for pair in _looked_up(target)]
+    if not any(":" in host for host, _ in found):
+        return f"ipv4:{','.join(dict.fromkeys(f'{host}:{port}' for host, port in found))}"
+    written = (f"[{host if ':' in host else f'::ffff:{host}'}]:{port}" for host, port in found)
+    return f"ipv6:{','.join(dict.fromkeys(written))}"
+
+
+def _looked_up(target: str) -> list[tuple[str, int]]:
+    """Return every host and port that an address stands for."""
+    host, colon, port = target.rpartition(":")
+    if not (colon and host and "/" not in host and port.isdecimal() and int(port) < 2**16):
+        raise InputError(
+            f"The address '{target}' is not of the form host:port with a port below 65536; a list takes no other."
+        )
+    try:
+        infos = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"The address '{target}' cannot be resolved: {getattr(error, 'strerror', error)}.") from error
+    return [(str(address[0]), int(address[1])) for *_, address in infos]
