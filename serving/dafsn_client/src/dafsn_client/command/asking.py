@@ -13,8 +13,6 @@ from dafsn_client.errors import ROW_STATUS, InputError, RowError
 from dafsn_client.images import read_images
 from dafsn_client.results import SearchResult, Similarity
 
-_WINDOW = 64  # questions read ahead and asked together
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -31,24 +29,24 @@ class Answer:
     error: str = ""
 
 
-def search(client: Client, questions: Iterator[Question]) -> Iterator[list[Answer]]:
-    """Yield answers in the order of their questions, some at a time.
+def search(client: Client, questions: Iterator[Question], window: int) -> Iterator[list[Answer]]:
+    """Yield answers in the order of their questions, `window` of which are read ahead and asked together.
 
     A text finds pictures, a picture finds texts, and one of each is compared.
 
     Raises:
         ClientError: what concerns all questions, such as a server that is gone.
     """
-    yield from _in_windows(client, questions, _searched)
+    yield from _in_windows(client, questions, window, _searched)
 
 
-def encode(client: Client, questions: Iterator[Question]) -> Iterator[list[Answer]]:
+def encode(client: Client, questions: Iterator[Question], window: int) -> Iterator[list[Answer]]:
     """Yield the features of whole texts and whole images; see `search`."""
-    yield from _in_windows(client, map(_of_one_kind, questions), _encoded)
+    yield from _in_windows(client, map(_of_one_kind, questions), window, _encoded)
 
 
-def _in_windows(client: Client, questions: Iterator[Question], ask: Any) -> Iterator[list[Answer]]:
-    while window := list(itertools.islice(questions, _WINDOW)):
+def _in_windows(client: Client, questions: Iterator[Question], size: int, ask: Any) -> Iterator[list[Answer]]:
+    while window := list(itertools.islice(questions, size)):
         answers: dict[int, Answer] = {}
         groups: dict[tuple[bool, bool], list[tuple[int, Question, bytes]]] = {}
         for place, question in enumerate(window):

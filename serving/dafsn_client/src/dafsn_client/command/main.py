@@ -7,19 +7,16 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 from dafsn_client.client import Client
 from dafsn_client.command import asking
 from dafsn_client.command.asking import Answer
+from dafsn_client.command.options import add_connection, add_query, add_questions, add_wait, client_of
 from dafsn_client.command.output import AnswerFile
 from dafsn_client.command.progress import Progress
 from dafsn_client.command.questions import Questions, from_arguments, from_lines
-from dafsn_client.command.rendering import json_line, signature_lines, text_lines, version_line
+from dafsn_client.command.rendering import address_lines, json_line, signature_lines, text_lines, version_line
 from dafsn_client.errors import ClientError, InputError, ServerError
-from dafsn_client.tls import TLS
-
-_TIMEOUT_SECONDS = 30.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +42,7 @@ def run(arguments: Sequence[str], program: str = "dafsn-client") -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may be no text
     command, options = parse(arguments, program)
     try:
-        with _client(options) as client:
+        with client_of(options) as client:
             return command(client, options)
     except BrokenPipeError:  # who read the answers has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,7 +65,7 @@ def parse(arguments: Sequence[str], program: str = "dafsn-client") -> tuple[Call
     add_options, command = _COMMANDS[name]
     parser = argparse.ArgumentParser(f"{program} {name}", description=command.__doc__)
     add_options(parser)
-    _add_connection(parser)
+    add_connection(parser)
     return command, parser.parse_intermixed_args(list(rest))
 
 
@@ -83,10 +80,20 @@ def encode(client: Client, options: argparse.Namespace) -> int:
 
 
 def status(client: Client, options: argparse.Namespace) -> int:
-    """Print the model's versions, newest first, and their states."""
+    """Print the model's versions, newest first, and their states: of each address, where there are several."""
+    if len(options.target or []) > 1:
+        return _status_by_address(client, options)
     for found in client.status():
         print(json.dumps(dataclasses.asdict(found)) if options.json else version_line(found))
     return 0
+
+
+def _status_by_address(client: Client, options: argparse.Namespace) -> int:
+    states = client.status_by_address()
+    for address, found in states.items():
+        for line in address_lines(address, found, as_json=options.json):
+            print(line)
+    return int(any(isinstance(found, ServerError) for found in states.values()))
 
 
 def metadata(client: Client, options: argparse.Namespace) -> int:
@@ -115,7 +122,7 @@ def _answer(ask: Callable[..., Iterator[list[Answer]]], client: Client, options:
             file.skip(questions.each)
             done = file.found
         progress = Progress(questions.total, done)
-        for answers in ask(client, questions.each):
+        for answers in ask(client, questions.each, options.max_rows * options.concurrency):
             lines = [json_line(answer, options.top) for answer in answers]
             if file:
                 file.write(lines)
@@ -164,86 +171,6 @@ def _questions(options: argparse.Namespace) -> Questions:
     return from_arguments(options.texts, options.image)
 
 
-def _client(options: argparse.Namespace) -> Client:
-    files = (options.ca, options.certificate, options.key, options.server_name)
-    return Client(
-        options.target or "127.0.0.1:8500",
-        options.model,
-        version=options.version,
-        label=options.label,
-        timeout=options.timeout,
-        tls=TLS(*files) if options.tls or any(files) else None,
-        metadata_headers=[_header(header) for header in options.header],
-        max_image_side=getattr(options, "max_image_side", None),
-    )
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not (name and equals):
-        raise InputError(f"The header '{name}' has no value; expected NAME=VALUE or NAME=@FILE.")
-    if not value.startswith("@"):
-        return name, value
-    try:
-        return name, Path(value[1:]).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise InputError(f"The header file {value[1:]} cannot be read: {error.strerror}.") from error
-
-
-def _add_questions(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("texts", nargs="*", metavar="TEXT", help="each argument is one text")
-    parser.add_argument(
-        "--image",
-        action="append",
-        default=[],
-        metavar="FILE_OR_FOLDER",
-        help="a picture, or all below a folder; may be repeated. With texts: each text with each picture",
-    )
-    parser.add_argument(
-        "--input", metavar="FILE.jsonl", help='JSON lines with "text", "image" or both, and any "id"; - reads them'
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE.jsonl", help="write JSON lines; an interrupted command goes on where it was"
-    )
-    parser.add_argument("--max-image-side", type=int, metavar="PIXELS", help="scale larger pictures down first")
-    parser.set_defaults(top=None)
-
-
-def _add_query(parser: argparse.ArgumentParser) -> None:
-    _add_questions(parser)
-    parser.add_argument("--top", "-k", type=_count, metavar="K", help="at most K results, of those the export fixed")
-
-
-def _add_wait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=60.0, help="give up after so many (default %(default)g)")
-
-
-def _add_connection(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    group = parser.add_argument_group("server")
-    group.add_argument(
-        "--target", action="append", metavar="HOST:PORT", help="may be repeated (default 127.0.0.1:8500)"
-    )
-    group.add_argument("--model", default="dafsn", help="the model's name there (default %(default)s)")
-    group.add_argument("--version", type=int, help="a version, in place of the newest")
-    group.add_argument("--label", help="a label to follow, such as stable")
-    group.add_argument(
-        "--timeout", type=float, default=_TIMEOUT_SECONDS, help="seconds for each 64 questions (default %(default)g)"
-    )
-    group.add_argument("--header", action="append", default=[], metavar="NAME=VALUE", help="or NAME=@FILE; repeated")
-    group.add_argument("--tls", action="store_true", help="use TLS; any of the following does too")
-    group.add_argument("--ca", metavar="PEM", help="authorities of the server's certificate")
-    group.add_argument("--certificate", metavar="PEM", help="the client's own")
-    group.add_argument("--key", metavar="PEM", help="of --certificate")
-    group.add_argument("--server-name", metavar="NAME", help="in the server's certificate, where not the address's")
-
-
-def _count(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 on")
-    return int(text)
-
-
 def _overview(program: str) -> str:
     lines = [f"  {name:<10}{command.__doc__}" for name, (_, command) in _COMMANDS.items()]
     return "\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"{program} COMMAND --help tells more."])
@@ -251,9 +178,9 @@ def _overview(program: str) -> str:
 
 _Options = Callable[[argparse.ArgumentParser], None]
 _COMMANDS: dict[str, tuple[_Options, Callable[[Client, argparse.Namespace], int]]] = {
-    "query": (_add_query, query),
-    "encode": (_add_questions, encode),
+    "query": (add_query, query),
+    "encode": (add_questions, encode),
     "status": (lambda parser: None, status),
     "metadata": (lambda parser: None, metadata),
-    "wait": (_add_wait, wait),
+    "wait": (add_wait, wait),
 }

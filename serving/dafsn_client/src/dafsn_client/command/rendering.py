@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dafsn_client.command.asking import Answer
+from dafsn_client.errors import ServerError
 from dafsn_client.results import Signature, Similarity, VersionStatus
 
 
@@ -40,6 +41,19 @@ def text_lines(answer: Answer, top: int | None = None) -> Iterator[str]:
 def version_line(status: VersionStatus) -> str:
     """Return a version in a line."""
     return f"version {status.version}  {status.state}  {printable(status.error)}".rstrip()
+
+
+def address_lines(address: str, found: list[VersionStatus] | ServerError, *, as_json: bool) -> Iterator[str]:
+    """Yield the versions at an address, or the error that asking it ended with."""
+    if as_json:
+        told = [{"error": str(found)}] if isinstance(found, ServerError) else [dataclasses.asdict(one) for one in found]
+        yield from (json.dumps({"address": address, **one}) for one in told)
+        return
+    yield printable(address)
+    if isinstance(found, ServerError):
+        yield f"  error: {printable(str(found))}"
+    else:
+        yield from (f"  {version_line(one)}" for one in found)
 
 
 def signature_lines(name: str, signature: Signature) -> Iterator[str]:
