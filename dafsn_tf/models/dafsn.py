@@ -245,6 +245,7 @@ class DAFSN(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         return {
+            **super().get_config(),
             "config": self.config.to_dict(),
             "vocabulary_size": self.vocabulary_size,
             "num_classes": self.num_classes,
@@ -252,7 +253,10 @@ class DAFSN(keras.Model):
         }
 
     def get_compile_config(self) -> dict[str, Any]:
+        if not self.compiled:
+            return {}
         return {
+            **super().get_compile_config(),
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "discriminator_optimizer": keras.saving.serialize_keras_object(self.discriminator_optimizer),
             "discriminator_steps": self.discriminator_steps,

@@ -141,6 +141,27 @@ def test_save_load_and_continue_equals_not_having_stopped(tmp_path):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+def test_an_uncompiled_model_saves_its_weights(tmp_path):
+    model = DAFSN(Config.from_dict(TINY), vocabulary_size=20)
+    model.build()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert not loaded.compiled
+    for ours, theirs in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_reload_keeps_name_policy_and_compile_arguments(tmp_path):
+    model = DAFSN(Config.from_dict(TINY), vocabulary_size=20, name="ours", dtype="mixed_bfloat16")
+    model.compile(keras.optimizers.Adam(1e-2), discriminator_steps=2, jit_compile=True, steps_per_execution=3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.name == "ours"
+    assert loaded.dtype_policy.name == loaded.text_encoder.dtype_policy.name == "mixed_bfloat16"
+    assert (loaded.jit_compile, loaded.steps_per_execution, loaded.discriminator_steps) == (True, 3, 2)
+    assert float(loaded.optimizer.learning_rate) == pytest.approx(1e-2)
+
+
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 def test_fit_learns_to_match_the_batch():
     data = tf.data.Dataset.from_tensors(batch()).repeat(60)
