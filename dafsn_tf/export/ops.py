@@ -17,14 +17,14 @@ NO_WEBP_BEFORE = "2.20"  # older servers answer a WebP with the status "cannot b
 _TEXT = "CaseFoldUTF8 NormalizeUTF8 RegexSplitWithOffsets"
 _CORE = """
     AddN AddV2 All Any ArgMax Assert AssignVariableOp AvgPool BatchMatMulV2 BiasAdd BitwiseAnd Case Cast ConcatV2
-    ConcatenateDataset Const Conv2D DatasetToSingleElement DecodeBmp DecodeImage DecodeJpeg DecodePaddedRaw
-    DisableCopyOnRead Einsum EnsureShape Equal Exp ExpandDims ExtractJpegShape Fill FloorDiv FusedBatchNormV3 GatherNd
-    GatherV2 Greater GreaterEqual HashTableV2 Identity IdentityN If IgnoreErrorsDataset IsFinite L2Loss LeakyRelu Less
-    LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr LookupTableFindV2 LookupTableImportV2 MapDataset MatMul Max
-    MaxPool Maximum Mean MergeV2Checkpoints Min Minimum Mul Neg NoOp NotEqual OnesLike Pack Pad PadV2
-    PartitionedCall Placeholder Pow Prod RaggedTensorToTensor Range Rank ReadVariableOp RealDiv Relu Relu6 Reshape
+    ConcatenateDataset Const Conv2D DatasetToSingleElement DecodeBmp DecodeImage DecodeJpeg DecodePaddedRaw DecodeRaw
+    DisableCopyOnRead Einsum EnsureShape Equal Exp ExpandDims ExtractJpegShape Fill FloorDiv FloorMod FusedBatchNormV3
+    GatherNd GatherV2 Greater GreaterEqual HashTableV2 Identity IdentityN If IgnoreErrorsDataset IsFinite L2Loss
+    LeakyRelu LeftShift Less LessEqual Log Log1p LogicalAnd LogicalNot LogicalOr LookupTableFindV2 LookupTableImportV2
+    MapDataset MatMul Max MaxPool Maximum Mean MergeV2Checkpoints Min Minimum Mul Neg NoOp NotEqual OnesLike Pack Pad
+    PadV2 PartitionedCall Placeholder Pow Prod RaggedTensorToTensor Range Rank ReadVariableOp RealDiv Relu Relu6 Reshape
     ResourceGather RestoreV2 ReverseV2 RightShift Rsqrt SaveV2 ScaleAndTranslate Select SelectV2 Shape ShardedFilename
-    Sigmoid Slice Softmax Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf
+    Sigmoid Size Slice Softmax Split SplitV Sqrt Square SquaredDifference Squeeze StatefulPartitionedCall StatelessIf
     StatelessWhile StaticRegexFullMatch StaticRegexReplace StopGradient StridedSlice StringJoin StringLength
     StringToHashBucketFast Sub Substr Sum TakeDataset Tanh TensorDataset TensorListFromTensor TensorListGetItem
     TensorListReserve TensorListSetItem TensorListStack Tile TopKV2 Transpose Unpack VarHandleOp VarIsInitializedOp

@@ -3,10 +3,13 @@
 import tensorflow as tf
 
 from dafsn_tf.errors import ConfigError
+from dafsn_tf.preprocessing.gif import first_frame
 from dafsn_tf.preprocessing.image_header import ImageFormat, ImageHeader, read_header
 from dafsn_tf.preprocessing.status import Status
 
 _DEVICE = "/CPU:0"  # resizing on an accelerator would round otherwise than on the machine that serves
+_MAX_SCANS = 50  # of a progressive JPEG; encoders write 10, and 18 of four channels
+_MAX_TEXTS = 16  # chunks of a PNG that may hold a compressed text, of up to 8 MB when expanded
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)])
@@ -108,8 +111,8 @@ def _decode_pixels(data: tf.Tensor, header: ImageHeader, status: tf.Tensor) -> t
     """Return the pixels (H, W, 3), uint8; raises on data that the format's decoder does not read."""
     decoders = {
         ImageFormat.UNKNOWN: _no_pixels,
-        ImageFormat.JPEG: lambda: tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE"),
-        ImageFormat.PNG: lambda: _decode_any(data, channels=3),
+        ImageFormat.JPEG: lambda: _decode_jpeg(data, header),
+        ImageFormat.PNG: lambda: _decode_png(data),
         ImageFormat.GIF87: lambda: _decode_gif(data),
         ImageFormat.GIF89: lambda: _decode_gif(data),
         ImageFormat.BMP: lambda: _decode_bmp(data, header),
@@ -131,6 +134,38 @@ def _decode_any(data: tf.Tensor, channels: int) -> tf.Tensor:
     return tf.image.decode_image(data, channels=channels, expand_animations=False)
 
 
+def _decode_jpeg(data: tf.Tensor, header: ImageHeader) -> tf.Tensor:
+    """Return the pixels of a JPEG of not too many scans: for each, of ten bytes maybe, the decoder visits every pixel.
+
+    Only some codings let a scan be so short. With others, whatever looks like the marker of a scan may be there:
+    cameras append whole films to a picture.
+    """
+    content = tf.io.decode_raw(data, tf.uint8)
+    scans = tf.math.count_nonzero((content[:-1] == 0xFF) & (content[1:] == 0xDA), dtype=tf.int32)
+
+    def has_short_scans() -> tf.Tensor:
+        def bytes_at(offset: int) -> tf.Tensor:
+            return content[offset : tf.size(content) - 8 + offset]
+
+        codes = bytes_at(1)
+        is_frame = (codes == 0xC2) | (codes == 0xC9) | (codes == 0xCA)  # progressive, arithmetic, and both
+        size = (header.height // 256, header.height % 256, header.width // 256, header.width % 256)
+        for offset, digit in ((0, 0xFF), *enumerate(size, start=5)):
+            is_frame &= bytes_at(offset) == tf.cast(digit, tf.uint8)
+        return tf.reduce_any(is_frame)
+
+    many = tf.cond(scans > _MAX_SCANS, has_short_scans, lambda: tf.constant(False))
+    with tf.control_dependencies([tf.debugging.Assert(~many, ["JPEG of too many scans"])]):
+        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+
+
+def _decode_png(data: tf.Tensor) -> tf.Tensor:
+    """Return the pixels of a PNG of not too many texts, which its decoder expands beside them."""
+    has_many = tf.strings.regex_full_match(data, rf"\C*(?:[iz]TXt\C*){{{_MAX_TEXTS + 1}}}")
+    with tf.control_dependencies([tf.debugging.Assert(~has_many, ["PNG of too many texts"])]):
+        return _decode_any(data, channels=3)
+
+
 def _decode_webp(data: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:
     """Return the pixels of a WebP, which must be asked for the channels that it has."""
     has_alpha = _has_bit(flags, 4)
@@ -142,7 +177,7 @@ def _decode_gif(data: tf.Tensor) -> tf.Tensor:
     tail = tf.strings.substr(data, tf.maximum(tf.strings.length(data) - 1024, 0), 1024)
     is_whole = tf.strings.regex_full_match(tail, r"\C*;\x00*")
     with tf.control_dependencies([tf.debugging.Assert(is_whole, ["GIF without trailer"])]):
-        return _decode_any(tf.identity(data), channels=3)
+        return _decode_any(first_frame(data), channels=3)
 
 
 def _decode_bmp(data: tf.Tensor, header: ImageHeader) -> tf.Tensor:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from dafsn_tf.preprocessing.gif import frame_size
+
 _HEADER_BYTES = 64
 _JPEG_MAGIC = b"\xff\xd8\xff"
 
@@ -24,8 +26,14 @@ class ImageFormat(IntEnum):
     WEBP_EXTENDED = 8
 
 
+GIFS = (ImageFormat.GIF87, ImageFormat.GIF89)
+
+
 class ImageHeader(NamedTuple):
-    """Scalars `format` (an `ImageFormat`), `width` and `height`, all int64, and the first 64 bytes, uint8."""
+    """Scalars `format` (an `ImageFormat`), `width` and `height`, all int64, and the first 64 bytes, uint8.
+
+    Width and height are what a decoder makes room for: a GIF's are the larger of its screen's and its first frame's.
+    """
 
     format: tf.Tensor
     width: tf.Tensor
@@ -96,7 +104,8 @@ def read_header(data: tf.Tensor) -> ImageHeader:
     """Return the header of an encoded picture (scalar string); short data reads as if followed by zeros.
 
     Raises:
-        InvalidArgumentError: data that begins as a JPEG and declares no size (in graph, as decoders raise).
+        InvalidArgumentError: data that begins as a JPEG and declares no size, or as a GIF and holds no frame (in graph,
+            as decoders raise).
     """
     first_bytes = tf.io.decode_raw(tf.strings.substr(data, 0, _HEADER_BYTES), tf.uint8, fixed_length=_HEADER_BYTES)
     fits = tf.reduce_all((first_bytes == _EXPECTED) | ~_REQUIRED, axis=1)  # (7,), one at most
@@ -113,4 +122,6 @@ def read_header(data: tf.Tensor) -> ImageHeader:
     size = tf.cond(is_jpeg, read_jpeg_size, lambda: size)
     codes = tf.where(fits, np.array(list(_LAYOUTS), np.int64), 0)
     image_format = tf.where(is_jpeg, tf.constant(ImageFormat.JPEG, tf.int64), tf.reduce_sum(codes))
+    is_gif = tf.reduce_any(image_format == np.array(GIFS, np.int64))
+    size = tf.cond(is_gif, lambda: tf.maximum(size, frame_size(data)), lambda: size)
     return ImageHeader(image_format, size[0], size[1], first_bytes)

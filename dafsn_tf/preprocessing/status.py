@@ -25,4 +25,5 @@ class Status(IntEnum):
     """A WebP animation, which TensorFlow cannot decode safely; send one frame of it."""
 
     UNDECODABLE = 14
-    """The format is known but the data is truncated, corrupt or of a kind its decoder does not read."""
+    """The format is known but the data is truncated, corrupt, of a kind its decoder does not read, or made to keep it
+    busy: scans, texts or blocks by the hundred."""
