@@ -14,6 +14,7 @@ from dafsn_tf.preprocessing.status import Status
 _UNSPACED_SCRIPTS = ("Han", "Hiragana", "Katakana", "Thai", "Lao", "Khmer", "Myanmar")
 _APOSTROPHES = r"'‘’＇"
 _TEXTS_A_BATCH = 4096
+BYTES_A_WORD = 256  # on average, what is read of a text for each word kept; the longest words of a language stay below
 
 
 def _token_pattern() -> str:
@@ -64,7 +65,8 @@ class TextPreprocessor(tf.Module):
 
     Arguments:
         vocabulary: words as `tokenize` writes them (see `build_vocabulary`).
-        max_words: T, words kept of a text; the rest is cut.
+        max_words: T, words kept of a text; the rest is cut. Bytes after the first `BYTES_A_WORD` x T are not read, so
+            that a text costs no more than that, however long it is: a word that goes on there ends there.
         oov_buckets: ids for words outside the vocabulary, at least 1.
 
     Raises:
@@ -83,6 +85,7 @@ class TextPreprocessor(tf.Module):
         if repeated:
             raise DataError(f"The vocabulary holds '{repeated[0]}' more than once; list each word once.")
         self.max_words = max_words
+        self.max_bytes = BYTES_A_WORD * max_words
         self.oov_buckets = oov_buckets
         self.vocabulary_size = 1 + oov_buckets + len(vocabulary)  # all ids, padding and unknown words included
         ids = tf.range(1 + oov_buckets, self.vocabulary_size, dtype=tf.int64)
@@ -95,7 +98,8 @@ class TextPreprocessor(tf.Module):
 
         Offsets are the bytes [start, end) of a word in the given text; ids and offsets of padding are 0.
         """
-        tokens, starts, ends = tokenize(texts)
+        # A cut within a character leaves bytes that are not UTF-8, which separate as any others do.
+        tokens, starts, ends = tokenize(tf.strings.substr(texts, 0, self.max_bytes))
         return {
             "word_ids": self._pad(tokens.with_flat_values(self._look_up(tokens.flat_values))),
             "word_offsets": tf.stack([self._pad(starts), self._pad(ends)], axis=-1),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dafsn_tf.errors import ConfigError, DataError
 from dafsn_tf.preprocessing.status import Status
-from dafsn_tf.preprocessing.text import TextPreprocessor, build_vocabulary, tokenize
+from dafsn_tf.preprocessing.text import BYTES_A_WORD, TextPreprocessor, build_vocabulary, tokenize
 
 
 def words_and_slices(text: str | bytes) -> tuple[list[str], list[bytes]]:
@@ -139,6 +139,31 @@ class TestTextPreprocessor:
         ids = preprocessor([" ".join(f"unknown{number}" for number in range(40)), "unknown7 x unknown7"])["word_ids"]
         assert set(ids.numpy()[0]) == {1, 2, 3}
         assert ids[1, 0] == ids[1, 2] == ids[0, 7]
+
+    def test_bytes_beyond_the_limit_are_not_read(self):
+        preprocessor = TextPreprocessor(["dog", "a"], max_words=3, oov_buckets=1)
+        limit = preprocessor.max_bytes
+        assert limit == 3 * BYTES_A_WORD
+        texts = [
+            b" " * (limit - 4) + b"dog",
+            b" " * (limit - 3) + b"dog",
+            b" " * (limit - 2) + b"dog",
+            b" " * limit + b"a",
+        ]
+        result = preprocessor([*texts, b"a dog" + b" " * 4_000_000])
+        assert result["word_ids"].numpy().tolist() == [[2, 0, 0], [2, 0, 0], [1, 0, 0], [0, 0, 0], [3, 2, 0]]
+        assert result["word_offsets"].numpy()[2, 0].tolist() == [limit - 2, limit]
+        assert result["status"].numpy().tolist() == [0, 0, 0, Status.EMPTY_TEXT, 0]
+
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [("é" * 200, "é" * 128), ("a" + "é" * 200, "a" + "é" * 127), (" " * 253 + "犬", "犬"), (" " * 254 + "犬", "")],
+    )
+    def test_a_cut_within_a_character_leaves_it_out(self, text, word):
+        result = TextPreprocessor(["dog"], max_words=1, oov_buckets=1)([text])
+        start, end = result["word_offsets"].numpy()[0, 0]
+        assert text.encode()[start:end].decode() == word
+        assert result["status"][0] == (Status.OK if word else Status.EMPTY_TEXT)
 
     def test_no_texts(self):
         result = TextPreprocessor(["dog"], max_words=4, oov_buckets=2)(tf.zeros([0], tf.string))
