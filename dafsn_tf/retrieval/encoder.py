@@ -51,13 +51,13 @@ class Encoder(tf.Module):
         features = self.model.encode_texts(trimmed, training=False)
         paddings: Any = [[0, 0], [0, self.text_preprocessor.max_words - tf.shape(trimmed)[1]], [0, 0]]
         word_features = tf.pad(tf.cast(features["word_features"], tf.float32), paddings)
-        return {
-            "sentence_features": _valid(unit_vectors(features["sentence_features"]), tokens["status"]),
+        outputs = {
+            "sentence_features": unit_vectors(features["sentence_features"]),
             "word_features": tf.ensure_shape(word_features, [None, self.text_preprocessor.max_words, None]),
             "word_mask": word_ids != 0,
             "word_offsets": tokens["word_offsets"],
-            "status": tokens["status"],
         }
+        return with_status(outputs, tokens["status"])
 
     @tf.function(input_signature=[IMAGES])
     def encode_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -69,11 +69,11 @@ class Encoder(tf.Module):
         images = tf.ensure_shape(images, [None])
         decoded = self.image_preprocessor(images)
         features = self._encode_pixels(decoded["images"])
-        return {
-            "image_features": _valid(unit_vectors(features["image_features"]), decoded["status"]),
-            "region_features": _valid(tf.cast(features["region_features"], tf.float32), decoded["status"]),
-            "status": decoded["status"],
+        outputs = {
+            "image_features": unit_vectors(features["image_features"]),
+            "region_features": tf.cast(features["region_features"], tf.float32),
         }
+        return with_status(outputs, decoded["status"])
 
     def _encode_pixels(self, pixels: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the model's features (n, ...) of pixels (n, H, W, 3), n = 0 included.
@@ -100,17 +100,17 @@ class Encoder(tf.Module):
         sentence = tf.reduce_sum(text["sentence_features"] * image["image_features"], axis=-1)
         status = tf.where(text["status"] != 0, text["status"], image["status"])
         centres = tf.repeat(self.region_centres[None], tf.shape(status)[0], axis=0)
-        return {
-            "sentence": _valid(sentence, status),
-            "word": _valid(seen["score"], status),
-            "fused": _valid(self.fuse(sentence, seen["score"]), status),
-            "attention": _valid(seen["attention"], status),
-            "word_relevance": _valid(seen["word_relevance"], status),
+        outputs = {
+            "sentence": sentence,
+            "word": seen["score"],
+            "fused": self.fuse(sentence, seen["score"]),
+            "attention": seen["attention"],
+            "word_relevance": seen["word_relevance"],
             "word_mask": text["word_mask"],
             "word_offsets": text["word_offsets"],
             "region_centres": centres,
-            "status": status,
         }
+        return with_status(outputs, status)
 
     def fuse(self, sentence: tf.Tensor, word: tf.Tensor) -> tf.Tensor:
         """Return fused scores, as `Fusion.apply` does."""
@@ -120,7 +120,11 @@ class Encoder(tf.Module):
         return (1 - fusion.weight) * standard_sentence + fusion.weight * standard_word
 
 
-def _valid(values: tf.Tensor, status: tf.Tensor) -> tf.Tensor:
-    """Return values (n, ...) with zeros in the rows that have a status."""
-    row = tf.reshape(status == 0, tf.concat([tf.shape(status), tf.ones([tf.rank(values) - 1], tf.int32)], axis=0))
-    return tf.where(row, values, tf.zeros_like(values))
+def with_status(outputs: dict[str, tf.Tensor], status: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Return outputs (n, ...) with `status` (n,) beside them; rows whose status is not 0 hold zeros, empty strings."""
+
+    def blank(values: tf.Tensor) -> tf.Tensor:
+        row = tf.reshape(status == 0, tf.concat([tf.shape(status), tf.ones([tf.rank(values) - 1], tf.int32)], axis=0))
+        return tf.where(row, values, tf.zeros_like(values))
+
+    return {**{name: blank(values) for name, values in outputs.items()}, "status": status}

@@ -8,7 +8,7 @@ import tensorflow as tf
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.models.dafsn import unit_vectors
-from dafsn_tf.retrieval.encoder import IMAGES, TEXTS, Encoder
+from dafsn_tf.retrieval.encoder import IMAGES, TEXTS, Encoder, with_status
 
 
 class Index(tf.Module):
@@ -65,7 +65,8 @@ class Index(tf.Module):
         """Return the pictures that texts (n,) ask for, best first.
 
         Returns:
-            `ids`, `captions` (each picture's first text) and fused `scores`, all (n, k); `status` (n,).
+            `ids`, `captions` (each picture's first text) and fused `scores`, all (n, k); `status` (n,). A row that has
+            a status has empty strings and zeros.
         """
         query = self.encoder.encode_text(texts)
 
@@ -78,19 +79,20 @@ class Index(tf.Module):
             return self._best(best, tf.gather(scores, best), word_scores)
 
         found, scores = self._map(rerank, (query["sentence_features"], query["word_features"], query["word_mask"]))
-        return {
+        hits = {
             "ids": tf.gather(self.image_ids, found),
             "captions": tf.gather(self.first_texts, found),
             "scores": scores,
-            "status": query["status"],
         }
+        return with_status(hits, query["status"])
 
     @tf.function(input_signature=[IMAGES])
     def search_by_image(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Return the texts that suit encoded pictures (n,), best first.
 
         Returns:
-            `ids` (of the texts' pictures), `captions` and fused `scores`, all (n, k); `status` (n,).
+            `ids` (of the texts' pictures), `captions` and fused `scores`, all (n, k); `status` (n,). A row that has a
+            status has empty strings and zeros.
         """
         query = self.encoder.encode_image(images)
 
@@ -103,12 +105,8 @@ class Index(tf.Module):
             return self._best(best, tf.gather(scores, best), word_scores)
 
         found, scores = self._map(rerank, (query["image_features"], query["region_features"]))
-        return {
-            "ids": tf.gather(self.text_ids, found),
-            "captions": tf.gather(self.texts, found),
-            "scores": scores,
-            "status": query["status"],
-        }
+        hits = {"ids": tf.gather(self.text_ids, found), "captions": tf.gather(self.texts, found), "scores": scores}
+        return with_status(hits, query["status"])
 
     def _best(self, candidates: tf.Tensor, sentence: tf.Tensor, word: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         fused = self.encoder.fuse(sentence, word)
