@@ -1,4 +1,9 @@
-"""Encoded pictures of any kind to encoded pictures that every later step reads alike: upright, RGB, 8 bit."""
+"""Encoded pictures of any kind to encoded pictures that every later step reads alike: upright and not too large.
+
+A picture's pixels are those that `preprocessing.image.decode_image` gives for its bytes, here as in a served model. So
+a file is trained on as it is served, alpha, 16 bits and CMYK included. What that graph does not do is done here:
+turning by EXIF orientation, the first frame of an animated WebP, BMP with compression or of other depths.
+"""
 
 import warnings
 from collections.abc import Iterator
@@ -7,6 +12,8 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
+
+from dafsn_tf.preprocessing.status import Status
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 _LOSSLESS = {"PNG", "GIF", "BMP"}
@@ -50,12 +57,11 @@ def decoder_settings() -> Iterator[None]:
 
 
 def normalize_picture(encoded: bytes, image_side: int = 512, max_pixels: int = 100_000_000) -> bytes:
-    """Return an upright 8-bit RGB JPEG or PNG whose shorter side is at most `image_side` pixels.
+    """Return an upright picture that TensorFlow decodes, whose shorter side is at most `image_side` pixels.
 
-    A picture that already is one comes back as the same bytes. Others are decoded in full (first frame), turned upright
-    by their EXIF orientation, brought to 8 bits by scaling, laid on white where they are transparent, reduced with
-    LANCZOS, and encoded as PNG (lossless sources of at most 256 pixels) or JPEG of quality 95. Colour profiles are not
-    applied.
+    A picture that already is one comes back as the same bytes. Others are turned upright by their EXIF orientation,
+    reduced with LANCZOS, and encoded as PNG (lossless sources of at most 256 pixels) or JPEG of quality 95; of a kind
+    that only Pillow reads, the first frame becomes a PNG. Colour profiles are not applied.
 
     Raises:
         PictureError: "undecodable_image", or "too_many_pixels" by the header, before anything is decoded.
@@ -65,10 +71,13 @@ def normalize_picture(encoded: bytes, image_side: int = 512, max_pixels: int = 1
     try:
         with Image.open(BytesIO(encoded), formats=FORMATS) as image:
             _check_size(image, max_pixels)
-            image.load()
-            if _is_normal(image, encoded, image_side):
+            image.load()  # says what is wrong with a broken file, which TensorFlow does not
+            encoded, pixels = _decode(encoded, image, max_pixels)
+            turn = _UPRIGHT.get(_orientation(image))
+            if turn is None and min(pixels.shape[:2]) <= image_side:
                 return encoded
-            return _encode(_reduce(_to_rgb(_turn_upright(image)), image_side), str(image.format))
+            upright = Image.fromarray(pixels) if turn is None else Image.fromarray(pixels).transpose(turn)
+            return _encode(_reduce(upright, image_side), str(image.format))
     except PictureError:
         raise
     except Image.DecompressionBombError as error:
@@ -89,20 +98,25 @@ def _check_size(image: Image.Image, max_pixels: int) -> None:
         )
 
 
-def _is_normal(image: Image.Image, encoded: bytes, image_side: int) -> bool:
-    """Whether TensorFlow decodes the bytes to what Pillow shows: it knows no orientation, and drops alpha."""
-    return (
-        image.mode == "RGB"
-        and (image.format == "JPEG" or (image.format == "PNG" and _png_bit_depth(encoded) == 8))
-        and not image.has_transparency_data
-        and min(image.size) <= image_side
-        and _orientation(image) not in _UPRIGHT
-    )
+def _decode(encoded: bytes, image: Image.Image, max_pixels: int) -> tuple[bytes, np.ndarray]:
+    """Return bytes that TensorFlow decodes, and the pixels (H, W, 3), uint8, that it decodes them to.
 
+    They are the given bytes, or a PNG of what Pillow made of a kind that only Pillow reads. Where Pillow reads a format
+    more leniently, as PNG without its end, TensorFlow's verdict stands.
+    """
+    import tensorflow as tf
 
-def _png_bit_depth(encoded: bytes) -> int:
-    """Pillow opens 16-bit RGB as RGB; the header tells."""
-    return encoded[24]
+    from dafsn_tf.preprocessing.image import decode_image
+
+    pixels, status = decode_image(tf.constant(encoded), max_pixels)
+    if status == Status.ANIMATED_WEBP or (status == Status.UNDECODABLE and image.format == "BMP"):
+        encoded = _png(image)
+        pixels, status = decode_image(tf.constant(encoded), max_pixels)
+    if status != Status.OK:
+        raise PictureError(
+            "undecodable_image", "TensorFlow does not decode it: cut short, damaged or of a rare kind; save it anew"
+        )
+    return encoded, pixels.numpy()
 
 
 def _orientation(image: Image.Image) -> int:
@@ -110,21 +124,6 @@ def _orientation(image: Image.Image) -> int:
         return image.getexif().get(_ORIENTATION, 1)
     except Exception:  # broken EXIF data says nothing; the picture is fine
         return 1
-
-
-def _turn_upright(image: Image.Image) -> Image.Image:
-    turn = _UPRIGHT.get(_orientation(image))
-    return image if turn is None else image.transpose(turn)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips instead of scaling
-        values = np.asarray(image).astype(np.float32) * (255 / 65535)
-        image = Image.fromarray(np.rint(values).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
 
 
 def _reduce(image: Image.Image, image_side: int) -> Image.Image:
@@ -137,9 +136,14 @@ def _reduce(image: Image.Image, image_side: int) -> Image.Image:
 
 def _encode(image: Image.Image, source_format: str) -> bytes:
     longer = max(image.size)
-    buffer = BytesIO()
     if (source_format in _LOSSLESS and longer <= _SMALL) or longer > _JPEG_LIMIT:
-        image.save(buffer, "PNG")
-    else:
-        image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+        return _png(image)
+    buffer = BytesIO()
+    image.save(buffer, "JPEG", quality=_JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = BytesIO()
+    image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -66,58 +66,25 @@ def test_orientation(picture, orientation):
     assert decode(result).getexif().get(0x0112, 1) == 1
 
 
-def test_grey_palette_and_one_bit(picture):
-    grey = picture().convert("L")
-    np.testing.assert_array_equal(pixels(normalize_picture(encode(grey, "PNG"))), np.asarray(grey.convert("RGB")))
-    palette = picture().quantize(8)
-    np.testing.assert_array_equal(pixels(normalize_picture(encode(palette, "PNG"))), np.asarray(palette.convert("RGB")))
-    dots = picture().convert("1")
-    np.testing.assert_array_equal(pixels(normalize_picture(encode(dots, "PNG"))), np.asarray(dots.convert("RGB")))
-
-
-def test_sixteen_bit_grey_is_scaled():
-    values = np.array([[0, 128, 257, 32896, 65535]], np.uint16)
-    result = pixels(normalize_picture(encode(Image.fromarray(values), "PNG")))
-    np.testing.assert_array_equal(result[0, :, 0], [0, 0, 1, 128, 255])
-
-
-def test_sixteen_bit_colour_is_scaled():
-    row = np.array([0, 32896, 65535, 257, 514, 771], ">u2").tobytes()
-    result = normalize_picture(png(2, 1, 16, 2, b"\0" + row))
-    assert result[24] == 8
-    np.testing.assert_array_equal(pixels(result), [[[0, 128, 255], [1, 2, 3]]])
-
-
-def test_alpha_is_laid_on_white():
-    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 0, 0, 51]]], np.uint8)
-    result = pixels(normalize_picture(encode(Image.fromarray(rgba), "PNG")))
-    np.testing.assert_array_equal(result, [[[10, 20, 30], [255, 255, 255], [204, 204, 204]]])
-    palette = Image.new("P", (2, 1))
-    palette.putpalette([200, 0, 0, 0, 200, 0])
-    palette.putpixel((1, 0), 1)
-    result = pixels(normalize_picture(encode(palette, "PNG", transparency=0)))
-    np.testing.assert_array_equal(result, [[[255, 255, 255], [0, 200, 0]]])
-
-
-def test_cmyk(picture):
-    plain = Image.new("RGB", (16, 16), (200, 40, 90))
-    result = pixels(normalize_picture(encode(plain.convert("CMYK"), "JPEG", quality=100)))
-    np.testing.assert_allclose(result, np.asarray(plain), atol=3)
-
-
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP"])
 def test_the_first_frame_of_animations(file_format):
     frames = [Image.new("RGB", (20, 10), colour) for colour in ("red", "blue")]
     options = {"lossless": True} if file_format == "WEBP" else {}
     result = normalize_picture(encode(frames[0], file_format, save_all=True, append_images=frames[1:], **options))
-    np.testing.assert_allclose(pixels(result), np.asarray(frames[0]), atol=3)
+    np.testing.assert_allclose(np.asarray(decode(result).convert("RGB")), np.asarray(frames[0]), atol=3)
 
 
-def test_bmp_and_small_lossless_sources_stay_lossless(picture):
-    result = normalize_picture(encode(picture(), "BMP"))
+def test_bitmaps_that_tensorflow_does_not_read_become_png(picture):
+    dots = picture(width=300).convert("1")
+    result = normalize_picture(encode(dots, "BMP"))
     assert decode(result).format == "PNG"
-    np.testing.assert_array_equal(pixels(result), np.asarray(picture()))
-    assert decode(normalize_picture(encode(picture(width=300), "BMP"))).format == "JPEG"
+    np.testing.assert_array_equal(np.asarray(decode(result).convert("RGB")), np.asarray(dots.convert("RGB")))
+
+
+def test_small_lossless_sources_stay_lossless(picture):
+    assert decode(normalize_picture(encode(picture(width=60, height=40), "BMP"), image_side=30)).format == "PNG"
+    assert decode(normalize_picture(encode(picture(width=300, height=40), "BMP"), image_side=30)).format == "PNG"
+    assert decode(normalize_picture(encode(picture(width=600, height=40), "BMP"), image_side=30)).format == "JPEG"
 
 
 def test_large_pictures_are_reduced_to_the_shorter_side(picture):
@@ -144,14 +111,6 @@ def test_broken_exif_is_ignored(picture):
 def test_what_is_no_picture(broken, detail):
     with pytest.raises(PictureError, match=detail) as error:
         normalize_picture(broken)
-    assert error.value.kind == "undecodable_image"
-
-
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
-def test_truncated_pictures(picture, file_format):
-    encoded = encode(picture(width=64, height=64), file_format)
-    with pytest.raises(PictureError) as error:
-        normalize_picture(encoded[: len(encoded) // 2])
     assert error.value.kind == "undecodable_image"
 
 
