@@ -1,5 +1,6 @@
 """Keras callbacks of a run: validation by retrieval, checkpoints that `--resume` goes on from, progress."""
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -8,7 +9,30 @@ from typing import Any
 
 import keras
 
-from dafsn_tf.runs import write_json
+from dafsn_tf.errors import RunError
+from dafsn_tf.models.dafsn import LOSSES
+from dafsn_tf.runs import checkpoint, write_json
+
+LINE_EVERY = 10.0  # seconds between the lines within an epoch
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Stops training at the first step whose loss is not a number.
+
+    Raises:
+        RunError: names the losses and what to lower.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        broken = [name for name in LOSSES if not math.isfinite((logs or {})[name])]
+        if broken:
+            raise RunError(
+                f"Training diverged in step {batch + 1} of epoch {self._epoch}: {', '.join(broken)} not finite. "
+                "Lower training.learning_rate or discriminator.learning_rate, or set training.clip_norm."
+            )
 
 
 class RetrievalValidation(keras.callbacks.Callback):
@@ -28,7 +52,10 @@ class RetrievalValidation(keras.callbacks.Callback):
 
 
 class RunCheckpoint(keras.callbacks.Callback):
-    """Writes `best.keras` when validation improves and `last.keras` with `state.json` after every epoch.
+    """Keeps the latest and the best epoch, in files that `state.json` names.
+
+    An epoch's file is written first, then `state.json`, and only then are files that it no longer names deleted: at
+    any time a process may end, state and weights belong together.
 
     Args:
         folder: the run.
@@ -36,9 +63,9 @@ class RunCheckpoint(keras.callbacks.Callback):
         patience: epochs without improvement after which training stops; 0 never stops.
     """
 
-    def __init__(self, folder: Path, state: dict[str, Any], patience: int = 0) -> None:
+    def __init__(self, folder: str | Path, state: dict[str, Any], patience: int = 0) -> None:
         super().__init__()
-        self.folder = folder
+        self.folder = Path(folder)
         self.state = state
         self.patience = patience
 
@@ -46,53 +73,65 @@ class RunCheckpoint(keras.callbacks.Callback):
         self._started = time.monotonic() - self.state["seconds"]
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        value = float((logs or {})["val_retrieval"])
-        self.state["epochs_done"] = epoch + 1
-        self.state["seconds"] = round(time.monotonic() - self._started, 1)
+        value, done = float((logs or {})["val_retrieval"]), epoch + 1
+        aside = self.folder / f".writing-epoch-{done}.keras"
+        self.model.save(aside)
+        os.replace(aside, checkpoint(self.folder, done))
+        self.state.update(epochs_done=done, seconds=round(time.monotonic() - self._started, 1))
         if self.state["best_value"] is None or value > self.state["best_value"]:
-            self.state.update(best_value=value, best_epoch=epoch + 1)
-            self._save("best.keras", include_optimizer=False)
-        self._save("last.keras", include_optimizer=True)
+            self.state.update(best_value=value, best_epoch=done)
         write_json(self.folder / "state.json", self.state)
-        if self.patience and epoch + 1 - self.state["best_epoch"] >= self.patience:
+        named = {checkpoint(self.folder, self.state[name]) for name in ("epochs_done", "best_epoch")}
+        for path in set(self.folder.glob("epoch-*.keras")) - named:
+            path.unlink()
+        if self.patience and done - self.state["best_epoch"] >= self.patience:
             self.model.stop_training = True
 
-    def _save(self, name: str, include_optimizer: bool) -> None:
-        aside = self.folder / f".writing-{name}"
-        self.model.save(aside, include_optimizer=include_optimizer)
-        os.replace(aside, self.folder / name)
 
+class ProgressLines(keras.callbacks.Callback):
+    """Prints a line an epoch: named losses, the discriminator's accuracy, validation, rate and time left.
 
-class EpochLines(keras.callbacks.Callback):
-    """Prints one line an epoch: named losses, the discriminator's accuracy, validation, rate and time left.
+    Within an epoch that takes long, a line every `LINE_EVERY` seconds has the step, the rate and the epoch's time left.
 
     Args:
         epochs: of the whole run.
-        pairs_per_epoch: training pairs seen in one.
+        steps: of an epoch.
+        pairs: training pairs of a step.
         write: receives each line.
     """
 
-    def __init__(self, epochs: int, pairs_per_epoch: int, write: Callable[[str], None]) -> None:
+    def __init__(self, epochs: int, steps: int, pairs: int, write: Callable[[str], None]) -> None:
         super().__init__()
         self.epochs = epochs
-        self.pairs_per_epoch = pairs_per_epoch
+        self.steps = steps
+        self.pairs = pairs
         self.write = write
         self._durations: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._started = time.monotonic()
+        self._epoch = epoch
+        self._started = self._first_done = self._last_line = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        now, done = time.monotonic(), batch + 1
+        if batch == 0:
+            self._first_done = now  # the first step of a run is compiled: no rate follows from it
+        elif now - self._last_line >= LINE_EVERY and done < self.steps:
+            self._last_line = now
+            rate = batch / (now - self._first_done)
+            self.write(
+                f"epoch {self._epoch + 1}/{self.epochs}  step {done}/{self.steps}  loss {(logs or {})['loss']:.3f}  "
+                f"{rate * self.pairs:.0f} pairs/s  {(self.steps - done) / rate:.0f} s left of this epoch"
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = logs or {}
         seconds = time.monotonic() - self._started
         self._durations.append(seconds)
         left = (self.epochs - epoch - 1) * sum(self._durations) / len(self._durations)
-        losses = "  ".join(
-            f"{name.removesuffix('_loss')} {logs[name]:.3f}"
-            for name in ("loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_loss")
-        )
+        losses = "  ".join(f"{name.removesuffix('_loss')} {logs[name]:.3f}" for name in LOSSES)
         validation = "  ".join(f"{name} {value:.3f}" for name, value in logs.items() if name.startswith("val_"))
         self.write(
             f"epoch {epoch + 1}/{self.epochs}  {losses}  discriminator accuracy {logs['discriminator_accuracy']:.2f}  "
-            f"{validation}  {self.pairs_per_epoch / seconds:.0f} pairs/s  {left / 60:.1f} min left"
+            f"{validation}  {self.steps * self.pairs / seconds:.0f} pairs/s  {left / 60:.1f} min left"
         )

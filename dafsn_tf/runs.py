@@ -5,14 +5,15 @@ RUN/
   run.json          data, seed, classes, backbone, environment, and the result when finished
   vocabulary.txt    one word a line, of the training split
   metrics.csv       one row an epoch; `tensorboard/` has the same
+  state.json        which epochs were the latest and the best so far
+  epoch-N.keras     those two, with both optimizers, until training has ended
   best.keras        the epoch that validation chose
-  last.keras        the latest epoch with both optimizers, for --resume
-  fusion.json       how the word and the sentence score are mixed, chosen on validation
+  fusion.json       how the word and the sentence score are mixed, chosen on all validation texts
 """
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from dafsn_tf.config import Config, ImageConfig, load_config
 from dafsn_tf.data.features import FrozenFeatures, Progress, cached_features
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import RunError, WeightsError
+
+VOCABULARY = "vocabulary.txt"
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,12 @@ class Run:
     info: dict[str, Any]
 
 
-def load_run(path: Path) -> Run:
+def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
     """Return the run in a folder.
+
+    Args:
+        path: the folder.
+        weights: file of the frozen backbone's weights, where the one that the configuration names is not at hand.
 
     Raises:
         RunError: no run there, or one that has not finished its first epoch.
@@ -56,6 +63,7 @@ def load_run(path: Path) -> Run:
     from dafsn_tf.models import DAFSN  # noqa: F401  (registers the model with Keras)
     from dafsn_tf.preprocessing.text import TextPreprocessor
 
+    path = Path(path)
     info = read_run_info(path)
     if not (path / "best.keras").exists() or not (path / "fusion.json").exists():
         raise RunError(
@@ -63,28 +71,48 @@ def load_run(path: Path) -> Run:
             f"--data {info['data']} --run {path} --resume"
         )
     config = load_config(path / "config.toml")
-    vocabulary = (path / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    if weights is not None:
+        config = replace(config, image=replace(config.image, weights=str(weights)))
     return Run(
         path=path,
         config=config,
         model=keras.models.load_model(path / "best.keras", compile=False),
-        text_preprocessor=TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets),
+        text_preprocessor=TextPreprocessor(read_vocabulary(path), config.text.max_words, config.text.oov_buckets),
         classes=tuple(info["classes"]),
         fusion=json.loads((path / "fusion.json").read_text(encoding="utf-8")),
         info=info,
     )
 
 
-def read_run_info(path: Path) -> dict[str, Any]:
+def read_run_info(path: str | Path) -> dict[str, Any]:
     """Return the contents of a run's run.json.
 
     Raises:
         RunError: the folder is no run.
     """
+    path = Path(path)
     if not (path / "run.json").is_file():
         found = "no such folder" if not path.exists() else "no run.json in it"
         raise RunError(f"{path} is not a run folder ({found}). Make one with: dafsn train --data DATA --run {path}")
     return json.loads((path / "run.json").read_text(encoding="utf-8"))
+
+
+def read_vocabulary(path: Path) -> list[str]:
+    """Return the words of a run's vocabulary.
+
+    Raises:
+        RunError: there is none.
+    """
+    stored = path / VOCABULARY
+    text = stored.read_text(encoding="utf-8") if stored.is_file() else ""
+    if not text:
+        raise RunError(f"{path} has no {VOCABULARY} or an empty one: train anew in another folder.")
+    return text.split("\n")
+
+
+def checkpoint(path: Path, epoch: int) -> Path:
+    """Return the file of an epoch, counted from 1, of the run in a folder."""
+    return path / f"epoch-{epoch}.keras"
 
 
 def write_json(path: Path, values: Any) -> None:
@@ -110,7 +138,7 @@ def load_backbone(config: ImageConfig) -> Any:
 
 
 def split_features(
-    run: Run, data: Path, records: RecordSplit, progress: Progress | None = None
+    run: Run, data: str | Path, records: RecordSplit, progress: Progress | None = None
 ) -> FrozenFeatures | None:
     """Return a split's features of the run's frozen backbone, or None where the backbone is trained.
 
@@ -122,7 +150,7 @@ def split_features(
         return None
     backbone = load_backbone(run.config.image)
     check_fingerprint(backbone, run.info["backbone_fingerprint"])
-    return cached_features(data, records, run.config.image, backbone, progress)
+    return cached_features(Path(data), records, run.config.image, backbone, progress)
 
 
 def check_fingerprint(backbone: Any, expected: str) -> None:

@@ -1,7 +1,10 @@
 """From a configuration and a prepared collection to a run folder, by `model.fit`."""
 
+import dataclasses
 import json
+import os
 import platform
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +14,7 @@ from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.records import Manifest, RecordSplit, open_split
 from dafsn_tf.errors import DataError, RunError
-from dafsn_tf.runs import load_backbone, read_run_info, write_json
+from dafsn_tf.runs import VOCABULARY, checkpoint, load_backbone, read_run_info, read_vocabulary, write_json
 
 if TYPE_CHECKING:
     from dafsn_tf.data.pipeline import ImageInputs
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
 
 def train(
     config: Config,
-    data: Path,
-    run: Path,
+    data: str | Path,
+    run: str | Path,
     *,
     seed: int = 0,
     resume: bool = False,
@@ -31,7 +34,8 @@ def train(
     Args:
         config: everything but data and seed.
         data: a collection made by `prepare`.
-        run: folder to write; see `dafsn_tf.runs` for what it holds.
+        run: folder to write, absent or empty; see `dafsn_tf.runs` for what it holds. It appears when everything that
+            training reads is ready, and vanishes again where training fails in its first epoch.
         seed: of initial weights, order, chosen texts and dropout.
         resume: go on with an interrupted run of the same configuration, data and seed.
         write: receives progress, a line at a time.
@@ -44,67 +48,97 @@ def train(
     """
     import keras
 
+    from dafsn_tf.preprocessing.text import TextPreprocessor
+
+    data, run = Path(data), Path(run)
+    if not resume:
+        _check_unused(run)
     manifest = Manifest.read(data)
     records = {name: open_split(data, name) for name in ("train", "validation")}
     if len(records["train"]) < 2:
         raise DataError(f"{data} has {len(records['train'])} training image; matching needs at least 2.")
     backbone = load_backbone(config.image) if config.image.backbone == "inception_v3" else None
-    state = _open_run(config, data, run, manifest, backbone, seed, resume)
-    if "result" in read_run_info(run):
-        return read_run_info(run)["result"]
-
-    inputs = _image_inputs(config, data, records, backbone, write)
-    keras.utils.set_random_seed(seed)
-    text_preprocessor = _text_preprocessor(config, records["train"], run)
-    batch_size = min(config.training.batch_size, len(records["train"]))
-    steps = len(records["train"]) // batch_size
-    model = _model(config, text_preprocessor, manifest, inputs["train"], steps, run if resume else None)
-    _fit(model, config, records, inputs, text_preprocessor, run, state, seed, batch_size, write)
-    return _finish(config, text_preprocessor, records["validation"], inputs["validation"], run, state, write)
-
-
-def _open_run(
-    config: Config, data: Path, run: Path, manifest: Manifest, backbone: Any, seed: int, resume: bool
-) -> dict[str, Any]:
-    """Return the run's state, having written or checked what identifies the run.
-
-    The fingerprint of a frozen backbone is part of it: its heads fit no other.
-    """
     identity = {
         "data": str(data),
         "dataset": manifest.name,
         "collection": manifest.digest,
         "seed": seed,
-        "backbone_fingerprint": backbone.fingerprint() if backbone else None,
+        "backbone_fingerprint": backbone.fingerprint() if backbone else None,  # its heads fit no other
     }
     if resume:
-        info = read_run_info(run)
-        if load_config(run / "config.toml") != config:
-            raise RunError(f"{run} was begun with another configuration: resume it with --config {run}/config.toml.")
-        for name in ("collection", "seed", "backbone_fingerprint"):
-            if info[name] != identity[name]:
-                raise RunError(
-                    f"{run} was begun with {name} {info[name]}, now {identity[name]}: use what it was begun with."
-                )
-        state = run / "state.json"
-        if state.exists():
-            return json.loads(state.read_text(encoding="utf-8"))
-    elif run.exists() and any(run.iterdir()):
+        info = _check_same(run, config, identity)
+        if "result" in info:
+            return info["result"]
+
+    inputs = _image_inputs(config, data, records, backbone, write)
+    vocabulary = read_vocabulary(run) if resume else _vocabulary(config, records["train"])
+    if not resume:
+        _begin(run, config, identity, manifest, vocabulary)
+    state = _state(run)
+    keras.utils.set_random_seed(seed)
+    text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
+    batch_size = min(config.training.batch_size, len(records["train"]))
+    steps = len(records["train"]) // batch_size
+    try:
+        model = _model(config, text_preprocessor, manifest, inputs["train"], steps, run, state)
+        _fit(model, config, records, inputs, text_preprocessor, run, state, seed, batch_size, write)
+    except Exception:
+        if not state["epochs_done"]:
+            shutil.rmtree(run, ignore_errors=True)  # what it holds so far would only be in the way of another try
+        raise
+    return _finish(config, text_preprocessor, records["validation"], inputs["validation"], run, state, write)
+
+
+def _check_unused(run: Path) -> None:
+    """Refuse a folder that cannot be written, or that holds something, before any work is done."""
+    if run.is_dir() and any(run.iterdir()):
         raise RunError(f"{run} exists and is not empty. Choose another folder, or go on with it by --resume.")
-    else:
-        run.mkdir(parents=True, exist_ok=True)
-        (run / "config.toml").write_text(config.to_toml(), encoding="utf-8")
-        write_json(
-            run / "run.json",
-            {
-                **identity,
-                "documents": manifest.documents,
-                "classes": list(manifest.classes),
-                "environment": _environment(),
-                "command": sys.argv,
-            },
-        )
-    return {"epochs_done": 0, "best_epoch": None, "best_value": None, "seconds": 0.0}
+    existing = next(path for path in (run, *run.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        found = "cannot be written to" if existing.is_dir() else "is a file"
+        raise RunError(f"The run folder {run} cannot be made: {existing} {found}. Choose another folder.")
+
+
+def _check_same(run: Path, config: Config, identity: dict[str, Any]) -> dict[str, Any]:
+    """Return the contents of run.json, having refused another configuration, collection, seed or backbone."""
+    info = read_run_info(run)
+    if load_config(run / "config.toml") != config:
+        raise RunError(f"{run} was begun with another configuration: resume it with --config {run}/config.toml.")
+    for name in ("collection", "seed", "backbone_fingerprint"):
+        if info[name] != identity[name]:
+            raise RunError(
+                f"{run} was begun with {name} {info[name]}, now {identity[name]}: use what it was begun with."
+            )
+    return info
+
+
+def _begin(run: Path, config: Config, identity: dict[str, Any], manifest: Manifest, vocabulary: list[str]) -> None:
+    """Write what identifies the run; run.json, which makes the folder one, comes last."""
+    run.mkdir(parents=True, exist_ok=True)
+    (run / VOCABULARY).write_text("\n".join(vocabulary), encoding="utf-8")
+    (run / "config.toml").write_text(config.to_toml(), encoding="utf-8")
+    write_json(
+        run / "run.json",
+        {
+            **identity,
+            "documents": manifest.documents,
+            "classes": list(manifest.classes),
+            "environment": _environment(),
+            "command": sys.argv,
+        },
+    )
+
+
+def _state(run: Path) -> dict[str, Any]:
+    """Return what the run has reached so far."""
+    stored = run / "state.json"
+    if not stored.exists():
+        return {"epochs_done": 0, "best_epoch": None, "best_value": None, "seconds": 0.0}
+    state = json.loads(stored.read_text(encoding="utf-8"))
+    for epoch in (state["epochs_done"], state["best_epoch"]):
+        if not checkpoint(run, epoch).is_file():
+            raise RunError(f"{checkpoint(run, epoch)}, which state.json names, is missing: train anew elsewhere.")
+    return state
 
 
 def _environment() -> dict[str, str]:
@@ -149,19 +183,20 @@ def _feature_progress(split: str, write: Callable[[str], None]) -> Callable[[int
     return progress
 
 
-def _text_preprocessor(config: Config, records: RecordSplit, run: Path) -> Any:
-    """Return the tokeniser over the vocabulary of the training split, and of nothing else."""
-    from dafsn_tf.preprocessing.text import TextPreprocessor, build_vocabulary
+def _vocabulary(config: Config, records: RecordSplit) -> list[str]:
+    """Return the words of the training split, and of nothing else."""
+    from dafsn_tf.preprocessing.text import build_vocabulary
 
     if records.split != "train":
         raise DataError(f"A vocabulary is built from the training split, not from '{records.split}'.")
-    path = run / "vocabulary.txt"
-    if not path.exists():
-        texts = (text for texts in records.texts for text in texts)
-        words = build_vocabulary(texts, config.text.max_vocabulary, config.text.min_count)
-        path.write_text("\n".join(words), encoding="utf-8")
-    vocabulary = path.read_text(encoding="utf-8").split("\n")
-    return TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
+    texts = (text for texts in records.texts for text in texts)
+    words = build_vocabulary(texts, config.text.max_vocabulary, config.text.min_count)
+    if not words:
+        raise DataError(
+            f"No word occurs {config.text.min_count} times in the training texts, so the vocabulary would be empty: "
+            "lower text.min_count, or give texts that hold words."
+        )
+    return words
 
 
 def _model(
@@ -170,14 +205,15 @@ def _model(
     manifest: Manifest,
     inputs: "ImageInputs",
     steps: int,
-    resumed: Path | None,
+    run: Path,
+    state: dict[str, Any],
 ) -> Any:
     import keras
 
     from dafsn_tf.models import DAFSN
 
-    if resumed is not None and (resumed / "last.keras").exists():
-        return keras.models.load_model(resumed / "last.keras")
+    if state["epochs_done"]:
+        return keras.models.load_model(checkpoint(run, state["epochs_done"]))
     classes = len(manifest.classes) if config.loss.label_weight else 0
     model = DAFSN(config, text_preprocessor.vocabulary_size, classes, include_backbone=False)
     model.build()
@@ -234,7 +270,7 @@ def _fit(
 ) -> None:
     import keras
 
-    from dafsn_tf.callbacks import EpochLines, RetrievalValidation, RunCheckpoint
+    from dafsn_tf.callbacks import ProgressLines, RetrievalValidation, RunCheckpoint, StopAtNaN
     from dafsn_tf.data.pipeline import training_batches
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import validate
@@ -273,10 +309,11 @@ def _fit(
             verbose=0,
             shuffle=False,
             callbacks=[
+                StopAtNaN(),
                 RetrievalValidation(evaluate),
                 table,
                 keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
-                EpochLines(training.epochs, steps * batch_size, write),
+                ProgressLines(training.epochs, steps, batch_size, write),
                 RunCheckpoint(run, state, training.patience),
             ],
         )
@@ -301,15 +338,19 @@ def _finish(
     state: dict[str, Any],
     write: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Choose the fusion of the best epoch on validation and close the run."""
+    """Choose the fusion of the best epoch on all validation texts, and close the run."""
     import keras
 
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
 
+    aside = run / ".writing-best.keras"
+    shutil.copyfile(checkpoint(run, state["best_epoch"]), aside)
+    os.replace(aside, run / "best.keras")
     model: Any = keras.models.load_model(run / "best.keras", compile=False)
     embedder = Embedder(model, text_preprocessor)
-    fusion, validation, selection = choose_fusion(embedder, records, inputs, config.evaluation)
+    all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
+    fusion, validation, selection = choose_fusion(embedder, records, inputs, all_texts)
     write_json(run / "fusion.json", fusion.to_dict())
     info = read_run_info(run)
     info["result"] = {
@@ -321,5 +362,10 @@ def _finish(
         "parameters": model.count_params(),
     }
     write_json(run / "run.json", info)
-    write(f"best epoch {state['best_epoch']}, validation {selection:.3f} (fused); results in {run}")
+    for path in run.glob("epoch-*.keras"):
+        path.unlink()
+    write(
+        f"best epoch {state['best_epoch']}, validation {selection:.3f} (fused, all texts of {len(records)} images); "
+        f"results in {run}"
+    )
     return info["result"]

@@ -6,10 +6,11 @@ import pytest
 
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.prepare import prepare
+from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import DataError, RunError, WeightsError
 from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
-from dafsn_tf.runs import load_run
-from dafsn_tf.training import train
+from dafsn_tf.runs import load_run, write_json
+from dafsn_tf.training import _vocabulary, train
 
 TINY = [
     "image.image_size=32",
@@ -47,8 +48,9 @@ def finished(shapes_data, tmp_path_factory):
 
 def test_a_run_leaves_what_it_promises(finished):
     folder, result, lines = finished
-    for name in ("config.toml", "run.json", "vocabulary.txt", "metrics.csv", "best.keras", "last.keras", "fusion.json"):
-        assert (folder / name).stat().st_size, name
+    files = ("best.keras", "config.toml", "fusion.json", "metrics.csv", "run.json", "state.json", "vocabulary.txt")
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*files, "tensorboard"])
+    assert all((folder / name).stat().st_size for name in files)
     assert any((folder / "tensorboard").rglob("events*"))
     rows = (folder / "metrics.csv").read_text().splitlines()
     assert len(rows) == 4
@@ -59,28 +61,39 @@ def test_a_run_leaves_what_it_promises(finished):
     assert 0 <= result["selection"] <= 1
     assert 1 <= result["best_epoch"] <= 3
     assert sum("discriminator accuracy" in line for line in lines) == 3
-    assert not [path.name for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_the_vocabulary_is_the_training_splits(finished, shapes_data):
-    from dafsn_tf.data.records import open_split
-    from dafsn_tf.training import _text_preprocessor
+def test_the_end_of_a_run_is_chosen_on_all_texts_whatever_epochs_were_chosen_by(finished):
+    assert tiny_config().evaluation.selection_texts == 1
+    chance = finished[1]["validation"]["chance"]["sentence"]["image_to_text"]["recall@1"]
+    assert chance == pytest.approx(5 / 50)  # 10 images with five texts each, not one
 
-    words = set((finished[0] / "vocabulary.txt").read_text().split("\n"))
-    training = {word for texts in open_split(shapes_data, "train").texts for text in texts for word in text.split()}
-    assert words <= {word.strip(",.").lower() for word in training}
+
+def test_a_vocabulary_that_saw_another_split_is_impossible(jsonl_source, tmp_path):
+    lines = [
+        {"image": f"{split}{n}.png", "texts": [f"thing of {split}"], "split": split}
+        for split, images in (("train", 4), ("validation", 2), ("test", 2))
+        for n in range(images)
+    ]
+    prepare("jsonl", jsonl_source(lines), tmp_path / "data")
+    train(tiny_config("training.epochs=1"), tmp_path / "data", tmp_path / "run", write=lambda line: None)
+    assert (tmp_path / "run" / "vocabulary.txt").read_text().split("\n") == ["of", "thing", "train"]
     for split in ("validation", "test"):
         with pytest.raises(DataError, match=f"not from '{split}'"):
-            _text_preprocessor(Config(), open_split(shapes_data, split), finished[0])
+            _vocabulary(Config(), open_split(tmp_path / "data", split))
 
 
-def test_an_interrupted_run_goes_on_bit_for_bit(finished, shapes_data, tmp_path):
-    def stop_in_third_epoch(line):
-        if line.startswith("epoch 3/3"):
+def test_a_run_killed_between_checkpoint_and_state_goes_on_bit_for_bit(finished, shapes_data, tmp_path, monkeypatch):
+    def die_in_third_epoch(path, values):
+        if path.name == "state.json" and values["epochs_done"] == 3:
             raise KeyboardInterrupt
+        write_json(path, values)
 
+    monkeypatch.setattr("dafsn_tf.callbacks.write_json", die_in_third_epoch)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_config(), shapes_data, tmp_path / "run", seed=1, write=stop_in_third_epoch)
+        train(tiny_config(), shapes_data, tmp_path / "run", seed=1, write=lambda line: None)
+    monkeypatch.undo()
+    assert (tmp_path / "run" / "epoch-3.keras").exists()
     assert json.loads((tmp_path / "run" / "state.json").read_text())["epochs_done"] == 2
     with pytest.raises(RunError, match=r"unfinished run.*--resume"):
         load_run(tmp_path / "run")
@@ -92,16 +105,16 @@ def test_an_interrupted_run_goes_on_bit_for_bit(finished, shapes_data, tmp_path)
         train(tiny_config("training.epochs=4"), shapes_data, tmp_path / "run", seed=1, resume=True)
     stored = tmp_path / "run" / "config.toml"  # of a version that lacked a field: its default stands in
     stored.write_text(stored.read_text().replace('sentence_pooling = "last"\n', ""))
-    train(tiny_config(), shapes_data, tmp_path / "run", seed=1, resume=True, write=lambda line: None)
-    straight, resumed = (keras.models.load_model(folder / "last.keras") for folder in (finished[0], tmp_path / "run"))
+    train(tiny_config(), str(shapes_data), str(tmp_path / "run"), seed=1, resume=True, write=lambda line: None)
+    straight, resumed = (keras.models.load_model(folder / "best.keras") for folder in (finished[0], tmp_path / "run"))
     for ours, theirs in zip(straight.variables, resumed.variables, strict=True):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
-    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 4
-    assert (tmp_path / "run" / "fusion.json").read_text() == (finished[0] / "fusion.json").read_text()
+    for name in ("metrics.csv", "fusion.json", "vocabulary.txt"):
+        assert (tmp_path / "run" / name).read_text() == (finished[0] / name).read_text(), name
 
 
 def test_evaluation_has_every_figure(finished, shapes_data):
-    evaluation = evaluate_run(load_run(finished[0]), shapes_data)
+    evaluation = evaluate_run(load_run(str(finished[0])), shapes_data)
     assert (evaluation["num_images"], evaluation["num_texts"], evaluation["seed"]) == (12, 60, 1)
     assert set(evaluation["protocols"]) == {"sentence"}
     for score in ("sentence", "word", "fused"):
@@ -144,6 +157,33 @@ def test_a_collection_without_labels_is_chosen_by_recall(jsonl_source, tmp_path)
     run = load_run(tmp_path / "run")
     assert run.model.classifier is None
     assert "sentence" in evaluate_run(run, tmp_path / "data")["protocols"]
+
+
+def test_a_failed_start_leaves_no_run_behind(shapes_data, tmp_path):
+    with pytest.raises(DataError, match=r"No word occurs 999 times.*lower text\.min_count"):
+        train(tiny_config("text.min_count=999"), shapes_data, tmp_path / "run", write=lambda line: None)
+    assert not (tmp_path / "run").exists()
+    config = load_config("default", ["image.weights=none", "image.image_size=75"])
+    stale = shapes_data / "features" / "inception_v3-mixed7-mixed8-grid6-75" / "train.json"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("{}")
+    with pytest.raises(DataError, match="is stale"):
+        train(config, shapes_data, tmp_path / "run", write=lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_diverges_stops_with_one_message_and_leaves_no_run_behind(shapes_data, tmp_path):
+    config = tiny_config("training.learning_rate=1e38", "training.warmup_steps=0", "training.clip_norm=0")
+    with pytest.raises(RunError, match=r"diverged in step \d+ of epoch 1: loss.* not finite\. Lower training\.learn"):
+        train(config, shapes_data, tmp_path / "run", write=lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_cannot_be_made_is_named_before_any_work(tmp_path):
+    (tmp_path / "file").write_text("")
+    for run in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RunError, match=r"The run folder .* cannot be made: .*file is a file"):
+            train(tiny_config(), tmp_path / "absent", run)
 
 
 def test_weights_that_are_not_there_leave_no_run_behind(shapes_data, tmp_path):
