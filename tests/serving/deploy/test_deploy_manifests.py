@@ -50,6 +50,7 @@ def test_manifests_fit_their_schema(version: str) -> None:
         "HorizontalPodAutoscaler",
         "PodDisruptionBudget",
         "PersistentVolumeClaim",
+        "NetworkPolicy",
     }
     for manifest in kinds.values():
         kubernetes_validate.validate(manifest, version, strict=True)
@@ -192,6 +193,18 @@ def test_service_is_headless_and_selects_the_pods() -> None:
     assert manifests()["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == NAME
     target = manifests()["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", manifests()["Deployment"]["metadata"]["name"])
+
+
+def test_only_prometheus_reaches_rest() -> None:
+    policy = manifests()["NetworkPolicy"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == NAME
+    assert policy["policyTypes"] == ["Ingress"]
+    callers = {port["port"]: rule.get("from") for rule in policy["ingress"] for port in rule["ports"]}
+    assert set(callers) == {port["name"] for port in container()["ports"]}
+    assert callers["grpc"] is None, "gRPC is for everyone"
+    (prometheus,) = callers["http"]
+    assert set(prometheus) == {"namespaceSelector", "podSelector"}, "one entry: the pod in that namespace, not either"
+    assert prometheus["podSelector"]["matchLabels"] == {"app.kubernetes.io/name": "prometheus"}
 
 
 def test_autoscaler_owns_the_number_of_pods() -> None:
