@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from dafsn_client import Client
+from dafsn_client.command import options
 from dafsn_client.command.main import main
 
 
@@ -190,6 +192,28 @@ def test_a_lost_server_leaves_what_it_answered(tmp_path, toy_versions, capsys):
     assert not out.exists()
 
 
+def test_how_questions_travel(ask, monkeypatch):
+    made, asked = {}, []
+
+    class Recorded(Client):
+        def __init__(self, *arguments, **options):
+            made.update(options)
+            super().__init__(*arguments, **options)
+
+        def search(self, texts):
+            asked.append(len(texts))
+            return super().search(texts)
+
+    monkeypatch.setattr(options, "Client", Recorded)
+    code, *_ = ask("query", "--max-rows", "3", "--concurrency", "2", "--retries", "0", *range(14))
+    assert (code, asked) == (0, [6, 6, 2])
+    assert {name: made[name] for name in ("max_rows", "concurrency", "retries")} == {
+        "max_rows": 3,
+        "concurrency": 2,
+        "retries": 0,
+    }
+
+
 def test_features(lines, ask, picture):
     (text,) = lines("encode", "abc")
     assert text == {"text": "abc", "features": [6.0] * 4}
@@ -210,6 +234,20 @@ def test_status_metadata_and_wait(ask, lines):
     assert {"dense", "similarity"} <= {signature["name"] for signature in lines("metadata")}
 
 
+def test_the_status_of_several_addresses(ask, capsys, target):
+    addresses = ["--target", "127.0.0.1:1", "--timeout", "20"]
+    code, output, messages = ask("status", *addresses)
+    first, second, third, fourth = output.splitlines()
+    assert (code, messages) == (1, "")
+    assert (first, second) == (target, "  version 2  AVAILABLE")
+    assert (third, fourth.startswith("  error: GetModelStatus at 127.0.0.1:1: ")) == ("127.0.0.1:1", True)
+    there, lost = map(json.loads, ask("status", "--json", *addresses)[1].splitlines())
+    assert there == {"address": target, "version": 2, "state": "AVAILABLE", "error": ""}
+    assert (lost["address"], set(lost)) == ("127.0.0.1:1", {"address", "error"})
+    code, output, _ = ask("status", "--target", target.replace("127.0.0.1", "localhost"))
+    assert (code, output.count("AVAILABLE")) == (0, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -222,6 +260,16 @@ def test_status_metadata_and_wait(ask, lines):
         (["query", "a", "--version", "1", "--label", "x"], "a call can follow one of them"),
         (["query", "a", "--header", "x-api-key"], "expected NAME=VALUE"),
         (["query", "a", "--header", "x-api-key=@/no/such"], "header file /no/such cannot be read"),
+        (["query", "a", "--header", f"x-api-key=@{sys.executable}"], "holds no text in UTF-8"),
+        (["query", "a", "--header", "X-Api-Key=1"], "header name 'X-Api-Key' cannot travel"),
+        (["query", "a", "--header", "x-api-key=ü"], "value of the header 'x-api-key' cannot travel"),
+        (["query", "a", "--version", "99999999999999999999"], "a server's versions go up to"),
+        (["query", "a", "--model", ""], "The model is ''; it must be a text"),
+        (["query", "a", "--target", ""], "The address '' is none"),
+        (["query", "a", "--timeout", "inf"], "The timeout is inf"),
+        (["query", "a", "--retries", "-1"], "retries is -1"),
+        (["query", "a", "--max-image-side", "0"], "max_image_side is 0"),
+        (["wait", "--seconds", "inf"], "The timeout is inf"),
         (["query", "a", "--certificate", "/no/such"], "TLS got no key"),
         (["query", "a", "--ca", "/no/such"], "/no/such, cannot be read"),
         (["query", "a", "--out", "/no/such/folder/a.jsonl"], "cannot be written to"),
@@ -241,7 +289,9 @@ def test_an_empty_folder(target, tmp_path, capsys):
     assert f"The folder {tmp_path} holds no picture" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["sing"], ["query", "--top", "0", "a"], ["query", "--nonsense"]])
+@pytest.mark.parametrize(
+    "arguments", [["sing"], ["query", "--top", "0", "a"], ["query", "--max-rows", "0", "a"], ["query", "--nonsense"]]
+)
 def test_arguments_that_are_none(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
         main(arguments)
