@@ -50,7 +50,11 @@ class TextConfig:
     embedding_dim: Count = 300  # width of word embeddings; AttnGAN
     dropout: Share = 0.5  # on embeddings, [0, 1); AttnGAN
     word_dropout: Share = 0.0  # share of words replaced by an out-of-vocabulary id in training, [0, 1)
-    sentence_pooling: Literal["last", "mean", "max"] = "last"  # sentence feature: last states, or of the word features
+    sentence_pooling: Literal["last", "mean", "max", "gpo"] = "last"  # sentence feature: last states, or of the words
+    embeddings: str = "none"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
+
+
+GlobalLayer = Literal["mixed8", "mixed10", "mixed7+mixed8"]
 
 
 @dataclass(frozen=True)
@@ -61,10 +65,15 @@ class ImageConfig:
     weights: str = "imagenet"  # "imagenet", "none" or a .h5 file; DAFSN_INCEPTION_WEIGHTS stands in for "imagenet"
     image_size: Count = 299  # pixels, height and width
     region_layer: Literal["mixed7", "mixed8", "mixed10"] = "mixed7"  # Inception-v3's map for regions
-    global_layer: Literal["mixed8", "mixed10"] = "mixed10"  # Inception-v3's map for the whole image
+    global_layer: GlobalLayer = "mixed10"  # Inception-v3's map for the whole image; of two layers, both averages
+    global_pooling: Literal["mean", "max", "gpo"] = "mean"  # image feature: from global_layer, or from the regions
     region_grid: CountOrNone = 0  # regions pooled to this many cells a side; 0 keeps the layer's own map
     dropout: Share = 0.0  # on backbone features, [0, 1)
+    region_dropout: Share = 0.0  # share of whole regions dropped in training, [0, 1); Chen et al., CVPR 2021
     augmentation: Literal["none", "flip"] = "none"  # flip: training images are seen mirrored half of the time
+
+
+Attention = Literal["words_to_regions", "regions_to_words", "both"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +84,7 @@ class ModelConfig:
     gamma1: NotNegative = 5.0  # sharpness of attention over regions; Eq 8-9, AttnGAN's code uses 4
     gamma2: Positive = 5.0  # sharpness of pooling over words; Eq 10
     word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "log_mean_exp"  # word relevances to one score
+    attention: Attention = "words_to_regions"  # who attends to whom; Eq 7-9, and SCAN's image-to-text form
 
 
 Positives = Literal["pairs", "mask_same_class", "same_class"]
@@ -84,7 +94,11 @@ Positives = Literal["pairs", "mask_same_class", "same_class"]
 class LossConfig:
     """L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + label_weight L_label + adversarial_weight L_adv."""
 
+    matching: Literal["cross_entropy", "hardest_negative"] = "cross_entropy"  # Eq 11-12 | VSE++'s hinge
     gamma3: Positive = 10.0  # sharpness of matching in a batch; Eq 11
+    learned_gamma3: bool = False  # gamma3 is where it begins, then it is learned (CLIP's temperature)
+    margin: Positive = 0.2  # of the hinge; VSE++
+    hinge_warmup_steps: CountOrNone = 200  # first steps in which the hinge takes all negatives, not the hardest
     word_weight: NotNegative = 1.0
     sentence_weight: NotNegative = 1.0
     label_weight: NotNegative = 1.0  # without effect where a set has no labels
@@ -223,7 +237,9 @@ def _section_classes() -> dict[str, Any]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    known = list(known)
+    matches = [other for other in known if name and (other.startswith(name) or name.startswith(other))]
+    matches = matches or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" Did you mean '{matches[0]}'?" if matches else ""
 
 
@@ -292,4 +308,9 @@ def _check_ranges(config: Config) -> None:
     if config.image.image_size < smallest:
         raise ConfigError(
             f"image.image_size is {config.image.image_size}; {config.image.backbone} needs at least {smallest}."
+        )
+    if config.image.backbone == "small_cnn" and config.image.global_pooling != "mean":
+        raise ConfigError(
+            f"image.global_pooling is {config.image.global_pooling!r}; small_cnn makes its image feature by a branch "
+            "of its own: leave it at 'mean', or use inception_v3."
         )

@@ -80,7 +80,7 @@ def train(
     batch_size = min(config.training.batch_size, len(records["train"]))
     steps = len(records["train"]) // batch_size
     try:
-        model = _model(config, text_preprocessor, manifest, inputs["train"], steps, run, state)
+        model = _model(config, vocabulary, manifest, inputs["train"], steps, run, state, write)
         _fit(model, config, records, inputs, text_preprocessor, run, state, seed, batch_size, write)
     except Exception:
         if not state["epochs_done"]:
@@ -201,12 +201,13 @@ def _vocabulary(config: Config, records: RecordSplit) -> list[str]:
 
 def _model(
     config: Config,
-    text_preprocessor: Any,
+    vocabulary: list[str],
     manifest: Manifest,
     inputs: "ImageInputs",
     steps: int,
     run: Path,
     state: dict[str, Any],
+    write: Callable[[str], None],
 ) -> Any:
     import keras
 
@@ -215,24 +216,39 @@ def _model(
     if state["epochs_done"]:
         return keras.models.load_model(checkpoint(run, state["epochs_done"]))
     classes = len(manifest.classes) if config.loss.label_weight else 0
-    model = DAFSN(config, text_preprocessor.vocabulary_size, classes, include_backbone=False)
+    model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
     model.build()
+    if config.text.embeddings != "none":
+        write(_begin_embeddings(model.text_encoder, config.text.embeddings, vocabulary))
     encoder = model.image_encoder
     if isinstance(inputs, FrozenFeatures):
         encoder.region_standardizer.adapt(regions for regions, _ in inputs.batches())
         encoder.global_standardizer.adapt(whole for _, whole in inputs.batches())
     training, discriminator = config.training, config.discriminator
+    optimizer = keras.optimizers.AdamW(
+        _schedule(config, steps),
+        weight_decay=training.weight_decay,
+        beta_1=training.beta_1,
+        global_clipnorm=training.clip_norm or None,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["log_gamma3"])  # 0 is no place to shrink a sharpness to
     model.compile(
-        optimizer=keras.optimizers.AdamW(
-            _schedule(config, steps),
-            weight_decay=training.weight_decay,
-            beta_1=training.beta_1,
-            global_clipnorm=training.clip_norm or None,
-        ),
+        optimizer=optimizer,
         discriminator_optimizer=keras.optimizers.Adam(discriminator.learning_rate, beta_1=discriminator.beta_1),
         total_steps=steps * training.epochs,
     )
     return model
+
+
+def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str]) -> str:
+    """Have word embeddings begin with known vectors; return for how many words in a line to print."""
+    from dafsn_tf.data.word_vectors import initial_embeddings
+
+    rows = text_encoder.embedding.embeddings.numpy()
+    first = 1 + text_encoder.oov_buckets
+    rows[first:], found = initial_embeddings(rows[first:], source, vocabulary)
+    text_encoder.embedding.embeddings.assign(rows)
+    return f"word vectors of {source}: {found} of {len(vocabulary)} words have one"
 
 
 def _schedule(config: Config, steps: int) -> Any:

@@ -11,7 +11,7 @@ from dafsn_tf.evaluation.metrics import (
     retrieval_metrics,
 )
 from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
-from dafsn_tf.evaluation.scoring import document_scores, sentence_scores, word_scores
+from dafsn_tf.evaluation.scoring import document_scores, label_scores, sentence_scores, word_scores
 
 __all__ = [
     "Collection",
@@ -22,6 +22,7 @@ __all__ = [
     "evaluate_scores",
     "first_relevant_rank",
     "fit_fusion",
+    "label_scores",
     "mean_average_precision",
     "median_rank",
     "recall_at_k",

@@ -61,6 +61,10 @@ class Embedder:
         """Return the word scores (n, b) of all pairs of word features, their mask, and region features."""
         return self._relevance(tf.constant(words), tf.constant(mask), tf.constant(regions)).numpy()
 
+    def class_logits(self, features: np.ndarray) -> np.ndarray:
+        """Return the label classifier's logits (n, C) of sentence or image features (n, D)."""
+        return self.model.class_logits(tf.constant(features)).numpy().astype("float32")
+
     def embed_split(self, records: RecordSplit, inputs: ImageInputs = None, texts_per_image: int = 0) -> Embeddings:
         """Return the embeddings of a split.
 

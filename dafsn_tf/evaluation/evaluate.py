@@ -13,20 +13,33 @@ from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embedder, Embeddings
 from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
 from dafsn_tf.evaluation.pointing import PointingGame
-from dafsn_tf.evaluation.protocols import evaluate_scores, selection_metrics, selection_value
-from dafsn_tf.evaluation.scoring import sentence_scores, word_scores
+from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
+from dafsn_tf.evaluation.scoring import label_scores, sentence_scores, word_scores
 from dafsn_tf.runs import Run, split_features
 
 
 def all_pairs_scores(
     embedder: Embedder, embeddings: Embeddings, progress: Progress | None = None
 ) -> dict[str, np.ndarray]:
-    """Return the `sentence` and `word` scores (N, B) of all texts and images."""
+    """Return the `sentence` and `word` scores (N, B) of all pairs, and `label` where there is a classifier."""
     words, mask, regions = embeddings.words, embeddings.word_mask, embeddings.regions
-    return {
+    scores = {
         "sentence": sentence_scores(embeddings.sentences, embeddings.images),
         "word": word_scores(embedder.relevance, words, mask, regions, progress=progress),
     }
+    if embedder.model.classifier is not None:
+        logits = [embedder.class_logits(features) for features in (embeddings.sentences, embeddings.images)]
+        scores["label"] = label_scores(*logits)
+    return scores
+
+
+def _with_fused(scores: dict[str, np.ndarray], fusion: Fusion) -> dict[str, np.ndarray]:
+    """Return the three scores that are reported; the label score is a part of `fused` alone."""
+    return {"sentence": scores["sentence"], "word": scores["word"], "fused": fusion.apply(**scores)}
+
+
+def _fitted(scores: dict[str, np.ndarray], collection: Collection, config: EvaluationConfig) -> Fusion:
+    return fit_fusion(scores["sentence"], scores["word"], collection, config.fusion_metric, scores.get("label"))
 
 
 def evaluate_run(
@@ -41,8 +54,7 @@ def evaluate_run(
     features = split_features(run, data, records)
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records, features)
-    scores = all_pairs_scores(embedder, embeddings, progress)
-    scores["fused"] = Fusion.from_dict(run.fusion).apply(scores["sentence"], scores["word"])
+    scores = _with_fused(all_pairs_scores(embedder, embeddings, progress), Fusion.from_dict(run.fusion))
     return {
         "dataset": records.manifest.name,
         "split": split,
@@ -95,8 +107,7 @@ def validate(
     else:
         scores = all_pairs_scores(embedder, embeddings)
     if config.selection_score == "fused":
-        fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
-        scores["fused"] = fusion.apply(scores["sentence"], scores["word"])
+        scores = _with_fused(scores, _fitted(scores, embeddings.collection, config))
     metrics = selection_metrics(scores[config.selection_score], embeddings.collection)
     return {
         "val_retrieval": selection_value(metrics, embeddings.collection.has_classes),
@@ -113,8 +124,8 @@ def choose_fusion(
     """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
     embeddings = embedder.embed_split(records, inputs, config.selection_texts)
     scores = all_pairs_scores(embedder, embeddings)
-    fusion = fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric)
-    scores["fused"] = fusion.apply(scores["sentence"], scores["word"])
+    fusion = _fitted(scores, embeddings.collection, config)
+    scores = _with_fused(scores, fusion)
     value = selection_value(
         selection_metrics(scores["fused"], embeddings.collection), embeddings.collection.has_classes
     )

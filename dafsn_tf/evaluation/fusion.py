@@ -1,8 +1,12 @@
-"""Fusion: sentence and word scores standardised and mixed by one weight, both chosen on validation."""
+"""Fusion: sentence, word and label scores, standardised and mixed by weights that validation chose.
+
+The label score, where a collection has classes, is the agreement of the classifier's posteriors of both sides
+(`scoring.label_scores`): where class is what is asked for, it ranks better than any distance in the aligned space.
+"""
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Literal
 
 import numpy as np
@@ -19,7 +23,7 @@ _LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding, and the sco
 
 @dataclass(frozen=True)
 class Fusion:
-    """How `fused` is made from `sentence` and `word` scores.
+    """How `fused` is made from `sentence`, `word` and, where there is a classifier, `label` scores.
 
     Raises:
         RunError: a value that is not finite, a deviation that is not positive, a weight outside [0, 1].
@@ -29,7 +33,10 @@ class Fusion:
     sentence_deviation: float  # positive
     word_mean: float
     word_deviation: float  # positive
-    weight: float  # share of the word score, [0, 1]
+    weight: float  # share of the word score beside the sentence score, [0, 1]
+    label_mean: float = 0.0
+    label_deviation: float = 1.0  # positive
+    label_weight: float = 0.0  # share of the label score in the whole, [0, 1]
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
@@ -37,20 +44,26 @@ class Fusion:
                 raise RunError(f"fusion: {name} is {value!r}; it must be a finite number.")
             if name.endswith("deviation") and value <= 0:
                 raise RunError(f"fusion: {name} is {value}; it must be positive.")
-        if not 0 <= self.weight <= 1:
-            raise RunError(f"fusion: weight is {self.weight}; it must be in [0, 1].")
+        for name in ("weight", "label_weight"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RunError(f"fusion: {name} is {getattr(self, name)}; it must be in [0, 1].")
 
-    def apply(self, sentence: np.ndarray, word: np.ndarray) -> np.ndarray:
-        """Return the fused scores, float32 of the shape of both: (1 - weight) sentence + weight word, standardised."""
-        fused = np.asarray(sentence, np.float32) - np.float32(self.sentence_mean)
-        fused *= np.float32((1 - self.weight) / self.sentence_deviation)
-        words = np.asarray(word, np.float32) - np.float32(self.word_mean)
-        words *= np.float32(self.weight / self.word_deviation)
-        fused += words
+    def factors(self) -> dict[str, float]:
+        """Return what each standardised score is multiplied by: sentence, word and label; they sum to 1."""
+        rest = 1 - self.label_weight
+        return {"sentence": rest * (1 - self.weight), "word": rest * self.weight, "label": self.label_weight}
+
+    def apply(self, sentence: np.ndarray, word: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
+        """Return the fused scores, float32 of the shape of all; without label scores those count nothing."""
+        fused = np.zeros(sentence.shape, np.float32)
+        for (name, factor), scores in zip(self.factors().items(), (sentence, word, label), strict=True):
+            if scores is not None and factor:
+                mean, deviation = getattr(self, f"{name}_mean"), getattr(self, f"{name}_deviation")
+                fused += (np.asarray(scores, np.float32) - np.float32(mean)) * np.float32(factor / deviation)
         return fused
 
     def to_dict(self) -> dict[str, float]:
-        """Return the five numbers by name, fit for JSON and for `from_dict`."""
+        """Return the numbers by name, fit for JSON and for `from_dict`."""
         return asdict(self)
 
     @classmethod
@@ -61,37 +74,53 @@ class Fusion:
             RunError: a number that is missing, unknown or out of range.
         """
         names = [field.name for field in fields(cls)]
-        if set(values) != set(names):
+        needed = {field.name for field in fields(cls) if field.default is MISSING}
+        if not needed <= set(values) <= set(names):
             raise RunError(f"fusion holds {', '.join(sorted(values)) or 'nothing'}; expected {', '.join(names)}.")
         return cls(**values)
 
 
 def fit_fusion(
-    sentence: np.ndarray, word: np.ndarray, collection: Collection, metric: FusionMetric = "balanced"
+    sentence: np.ndarray,
+    word: np.ndarray,
+    collection: Collection,
+    metric: FusionMetric = "balanced",
+    label: np.ndarray | None = None,
 ) -> Fusion:
-    """Return the fusion of validation scores whose weight is best by `metric`, averaged over both directions.
+    """Return the fusion of validation scores whose weights are best by `metric`, averaged over both directions.
 
-    Weights 0, .05, ..., 1 are tried under the protocol of `selection_metrics`; of equals the one nearest .5 stays. A
-    score that is the same for every pair counts nothing.
+    Weights 0, .05, ..., 1 are tried under the protocol of `selection_metrics`: first the word score's, then the label
+    score's beside it, then the word score's again. Of equals the one nearest .5 stays. A score that is the same for
+    every pair counts nothing.
 
     Args:
         sentence: (N, B) scores of the validation split.
         word: (N, B) scores of the same texts and images.
         collection: what is relevant there.
         metric: "map" is MAP@all, "recall" the mean of recall@1, 5 and 10, "balanced" the mean of these two.
+        label: (N, B) scores of the same, where the model has a classifier.
 
     Raises:
         RunError: scores that are not finite, differ in shape or do not fit the collection.
     """
     if sentence.shape != word.shape:
         raise RunError(f"sentence scores have the shape {sentence.shape}, word scores {word.shape}; they must agree.")
-    standard = (*_moments("sentence", sentence), *_moments("word", word))
-    candidates = [Fusion(*standard, weight=step / _STEPS) for step in range(_STEPS + 1)]
-    # From the middle outwards: the first of equals is the nearest to one half.
-    candidates.sort(key=lambda fusion: abs(fusion.weight - 0.5))
-    return max(
-        candidates, key=lambda fusion: _value(selection_metrics(fusion.apply(sentence, word), collection), metric)
-    )
+
+    def best(fusion: Fusion, name: str) -> Fusion:
+        # From the middle outwards: the first of equals is the nearest to one half.
+        weights = sorted((step / _STEPS for step in range(_STEPS + 1)), key=lambda weight: abs(weight - 0.5))
+        candidates = [replace(fusion, **{name: weight}) for weight in weights]
+        return max(
+            candidates,
+            key=lambda fusion: _value(selection_metrics(fusion.apply(sentence, word, label), collection), metric),
+        )
+
+    fusion = best(Fusion(*_moments("sentence", sentence), *_moments("word", word), weight=0.5), "weight")
+    if label is None:
+        return fusion
+    label_mean, label_deviation = _moments("label", label)
+    fusion = best(replace(fusion, label_mean=label_mean, label_deviation=label_deviation), "label_weight")
+    return best(fusion, "weight") if fusion.label_weight < 1 else fusion
 
 
 def _moments(name: str, scores: np.ndarray) -> tuple[float, float]:

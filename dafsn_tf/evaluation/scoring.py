@@ -25,6 +25,19 @@ def sentence_scores(sentence_features: np.ndarray, image_features: np.ndarray) -
     return _unit(sentence_features) @ _unit(image_features).T
 
 
+def label_scores(text_logits: np.ndarray, image_logits: np.ndarray) -> np.ndarray:
+    """Return the probability that text and image share a class, (N, B) float32 in [0, 1].
+
+    That is the product of their class posteriors, summed over the classes; the agreement by which semantic matching
+    ranks (Rasiwasia et al., ACM MM 2010).
+
+    Args:
+        text_logits: (N, C) of the label classifier.
+        image_logits: (B, C).
+    """
+    return _posteriors(text_logits) @ _posteriors(image_logits).T
+
+
 def word_scores(
     relevance: Relevance,
     word_features: np.ndarray,
@@ -86,6 +99,12 @@ def document_scores(scores: np.ndarray, text_document: np.ndarray) -> np.ndarray
     starts = np.cumsum(counts) - counts
     totals = np.add.reduceat(scores[order], starts, axis=0, dtype=np.float64)
     return (totals / counts[:, None]).astype(scores.dtype)
+
+
+def _posteriors(logits: np.ndarray) -> np.ndarray:
+    logits = np.asarray(logits, np.float32)
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
 
 
 def _unit(features: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ class HalfPrecision(tf.Module):
     def __init__(self, model: Any) -> None:
         super().__init__(name="half_precision")
         self._encode_texts, self._encode_images = model.encode_texts, model.encode_images
+        self._class_logits = model.class_logits
         self.config = model.config
         self.attention = model.attention
         self.image_encoder = model.image_encoder
@@ -33,6 +34,11 @@ class HalfPrecision(tf.Module):
         """Return what `DAFSN.encode_images` does."""
         with self._widened():
             return self._encode_images(images, training=training)
+
+    def class_logits(self, features: Any) -> Any:
+        """Return what `DAFSN.class_logits` does."""
+        with self._widened():
+            return self._class_logits(features)
 
     def _widened(self) -> AbstractContextManager:
         return keras.StatelessScope([(variable, tf.cast(half, tf.float32)) for variable, half in self._halves])

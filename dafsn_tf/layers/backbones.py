@@ -15,6 +15,10 @@ from dafsn_tf.errors import WeightsError
 
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5"
 WEIGHTS_VARIABLE = "DAFSN_INCEPTION_WEIGHTS"
+NAME_WEIGHTS = (
+    "Name the file by --set image.weights=FILE when training, by --weights FILE when evaluating or exporting; "
+    f"where neither names one, {WEIGHTS_VARIABLE} does."
+)
 INCEPTION_CELLS = {"mixed7": (21, 16), "mixed8": (37, 32), "mixed10": (37, 32)}  # first centre and stride, pixels
 SMALL_CNN_STRIDE = 8
 
@@ -27,8 +31,8 @@ class Backbone(keras.layers.Layer):
         kind: "inception_v3" (frozen, always in inference mode) or "small_cnn" (trained).
         image_size: height and width in pixels.
         region_layer: layer of Inception-v3 whose map gives the regions.
-        global_layer: layer of Inception-v3 whose average gives the global vector. What lies above the higher of the
-            two layers is not computed.
+        global_layer: layer of Inception-v3 whose average gives the global vector; of "mixed7+mixed8" both averages, one
+            after the other. What lies above the highest of the layers is not computed.
         region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
 
     Input shape: images (B, image_size, image_size, 3) in [-1, 1].
@@ -54,23 +58,25 @@ class Backbone(keras.layers.Layer):
         self.frozen = kind == "inception_v3"
         if self.frozen:
             complete = _inception_v3(image_size)
-            maps = [complete.get_layer(region_layer).output, complete.get_layer(global_layer).output]
+            maps = [complete.get_layer(name).output for name in (region_layer, *global_layer.split("+"))]
             self.network = keras.Model(complete.input, maps)
             self.network.trainable = False
         else:
             self.network = _small_cnn(image_size)
-        (_, side, _, self.region_channels), (*_, self.global_channels) = self.network.output_shape
+        (_, side, _, self.region_channels), *global_maps = self.network.output_shape
+        self.global_channels = sum(shape[-1] for shape in global_maps)
         self.grid = region_grid or side
         self._pooling = None if self.grid == side else _area_pooling(side, self.grid)
 
     def call(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return `regions` (B, R, C) and `global` (B, C') of images (B, H, W, 3) in [-1, 1]."""
-        region_map, global_map = self.network(images, training=training and not self.frozen)
+        region_map, *global_maps = self.network(images, training=training and not self.frozen)
         if self._pooling is not None:
             pooling = ops.cast(self._pooling, region_map.dtype)
             region_map = ops.einsum("yh,bhwc,xw->byxc", pooling, region_map, pooling)
         regions = ops.reshape(region_map, (-1, self.grid**2, self.region_channels))
-        return {"regions": regions, "global": ops.mean(global_map, axis=(1, 2))}
+        whole = ops.concatenate([ops.mean(global_map, axis=(1, 2)) for global_map in global_maps], axis=-1)
+        return {"regions": regions, "global": whole}
 
     def region_centres(self) -> np.ndarray:
         """Return where the regions lie: centres (R, 2) as x, y in [0, 1] of the image's width and height."""
@@ -138,13 +144,11 @@ def _load_inception(network: keras.Model, path: str) -> None:
         except Exception as error:  # urllib, ssl, socket and Keras raise kinds of their own
             raise WeightsError(
                 f"Inception-v3's weights could not be downloaded ({error}). Get {INCEPTION_FILE} from Keras "
-                f"Applications and name it by --set image.weights=FILE or the environment variable {WEIGHTS_VARIABLE}."
+                f"Applications. {NAME_WEIGHTS}"
             ) from error
     if not os.path.isfile(path):
-        raise WeightsError(
-            f"No weights at {path}. Name an existing copy of {INCEPTION_FILE} by --set image.weights=FILE "
-            f"or {WEIGHTS_VARIABLE}."
-        )
+        found = f"{path} is a folder, not" if os.path.isdir(path) else f"There is no file {path}, which should be"
+        raise WeightsError(f"{found} a copy of {INCEPTION_FILE}. {NAME_WEIGHTS}")
     try:
         network.load_weights(path)
     except (ValueError, OSError, KeyError) as error:

@@ -3,9 +3,11 @@
 from typing import Any
 
 import keras
+from keras import ops
 
 from dafsn_tf.errors import WeightsError
 from dafsn_tf.layers.backbones import Backbone
+from dafsn_tf.layers.feature_pooling import FeaturePooling
 from dafsn_tf.layers.feature_standardizer import FeatureStandardizer
 
 
@@ -21,9 +23,12 @@ class ImageEncoder(keras.layers.Layer):
         backbone: "inception_v3" or "small_cnn".
         image_size: height and width in pixels.
         region_layer: Inception-v3's layer for regions, "mixed7", "mixed8" or "mixed10".
-        global_layer: Inception-v3's layer for the whole image, "mixed8" or "mixed10".
+        global_layer: Inception-v3's layer for the whole image, "mixed8" or "mixed10"; "mixed7+mixed8" takes both.
         region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
         dropout: share of backbone features dropped in training, [0, 1).
+        region_dropout: share of whole regions dropped (set to zero) in training, [0, 1).
+        global_pooling: the image feature is made from the backbone's "mean" of `global_layer`, or from the "max" or
+            "gpo" of the regions (`FeaturePooling`).
         include_backbone: whether pixels can be encoded.
 
     Input shape: images (B, H, W, 3) in [-1, 1], or a dictionary of the backbone's `regions` (B, R, C) and
@@ -41,6 +46,8 @@ class ImageEncoder(keras.layers.Layer):
         global_layer: str = "mixed10",
         region_grid: int = 0,
         dropout: float = 0.0,
+        region_dropout: float = 0.0,
+        global_pooling: str = "mean",
         include_backbone: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -52,6 +59,8 @@ class ImageEncoder(keras.layers.Layer):
         self.global_layer = global_layer
         self.region_grid = region_grid
         self.dropout = dropout
+        self.region_dropout = region_dropout
+        self.global_pooling = global_pooling
         self.include_backbone = include_backbone
         policy = self.dtype_policy
         shapes = Backbone(backbone, image_size, region_layer, global_layer, region_grid, dtype=policy, name="backbone")
@@ -61,8 +70,10 @@ class ImageEncoder(keras.layers.Layer):
         standardized = shapes.frozen
         self.region_standardizer = FeatureStandardizer(dtype=policy) if standardized else None
         self.global_standardizer = FeatureStandardizer(dtype=policy) if standardized else None
-        self.region_dropout = keras.layers.Dropout(dropout, dtype=policy)
-        self.global_dropout = keras.layers.Dropout(dropout, dtype=policy)
+        self.region_values_dropout = keras.layers.Dropout(dropout, dtype=policy)
+        self.global_values_dropout = keras.layers.Dropout(dropout, dtype=policy)
+        self.whole_region_dropout = keras.layers.Dropout(region_dropout, noise_shape=(None, None, 1), dtype=policy)
+        self.pooling = None if global_pooling == "mean" else FeaturePooling(global_pooling, dtype=policy)
         self.region_projection = keras.layers.Dense(dim, use_bias=False, dtype=policy)
         self.global_projection = keras.layers.Dense(dim, dtype=policy)
 
@@ -72,6 +83,9 @@ class ImageEncoder(keras.layers.Layer):
         if self.region_standardizer is not None and self.global_standardizer is not None:
             self.region_standardizer.build(regions)
             self.global_standardizer.build(whole)
+        if self.pooling is not None:
+            self.pooling.build(regions)
+            whole = (None, self.region_channels)
         self.region_projection.build(regions)
         self.global_projection.build(whole)
         self.built = True
@@ -82,8 +96,11 @@ class ImageEncoder(keras.layers.Layer):
         regions, whole = backbone_features["regions"], backbone_features["global"]
         if self.region_standardizer is not None and self.global_standardizer is not None:
             regions, whole = self.region_standardizer(regions), self.global_standardizer(whole)
-        regions = self.region_dropout(regions, training=training)
-        whole = self.global_dropout(whole, training=training)
+        regions = self.whole_region_dropout(self.region_values_dropout(regions, training=training), training=training)
+        if self.pooling is None:
+            whole = self.global_values_dropout(whole, training=training)
+        else:
+            whole = self.pooling(regions, ops.ones_like(regions[..., 0]))
         return {"region_features": self.region_projection(regions), "image_features": self.global_projection(whole)}
 
     def encode_pixels(self, images: Any, training: bool = False) -> dict[str, Any]:
@@ -109,5 +126,7 @@ class ImageEncoder(keras.layers.Layer):
             "global_layer": self.global_layer,
             "region_grid": self.region_grid,
             "dropout": self.dropout,
+            "region_dropout": self.region_dropout,
+            "global_pooling": self.global_pooling,
             "include_backbone": self.include_backbone,
         }

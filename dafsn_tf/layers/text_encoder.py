@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from dafsn_tf.layers.feature_pooling import FeaturePooling
+
 
 @keras.saving.register_keras_serializable("dafsn")
 class TextEncoder(keras.layers.Layer):
@@ -18,8 +20,8 @@ class TextEncoder(keras.layers.Layer):
         word_dropout: share of words replaced in training by a random out-of-vocabulary id, [0, 1).
             It is what trains those ids' embeddings, since every training word is in the vocabulary.
         oov_buckets: ids 1 to `oov_buckets` are the out-of-vocabulary ids.
-        sentence_pooling: the sentence feature is the "last" state of each direction (AttnGAN), or the "mean" or "max"
-            of the word features.
+        sentence_pooling: the sentence feature is the "last" state of each direction (AttnGAN), or the "mean", "max" or
+            "gpo" of the word features (`FeaturePooling`).
 
     Input shape: word ids (N, T) int32, padded with 0 at the end.
 
@@ -56,10 +58,13 @@ class TextEncoder(keras.layers.Layer):
             keras.layers.LSTM(dim // 2, return_sequences=True, return_state=True, dtype=policy), dtype=policy
         )
         self.word_dropout_seed = keras.random.SeedGenerator()
+        self.pooling = None if sentence_pooling == "last" else FeaturePooling(sentence_pooling, dtype=policy)
 
     def build(self, input_shape: Any) -> None:
         self.embedding.build(input_shape)
         self.lstm.build((*input_shape, self.embedding_dim))
+        if self.pooling is not None:
+            self.pooling.build((None, None, self.dim))
         self.built = True
 
     def call(self, word_ids: Any, training: bool = False) -> dict[str, Any]:
@@ -73,18 +78,10 @@ class TextEncoder(keras.layers.Layer):
         return {
             "word_features": word_features,
             "word_mask": word_mask,
-            "sentence_features": self._pool(word_features, word_mask, states),
+            "sentence_features": ops.concatenate([states[0], states[2]], axis=-1)  # (h, c) of each direction
+            if self.pooling is None
+            else self.pooling(word_features, word_mask),
         }
-
-    def _pool(self, word_features: Any, word_mask: Any, states: list[Any]) -> Any:
-        """Return one feature a sentence, zero where it has no words."""
-        if self.sentence_pooling == "last":
-            return ops.concatenate([states[0], states[2]], axis=-1)  # states are (h, c) of each direction
-        present = ops.cast(word_mask[..., None], word_features.dtype)
-        if self.sentence_pooling == "mean":
-            return ops.sum(word_features, axis=1) / ops.maximum(ops.sum(present, axis=1), 1)
-        largest = ops.max(word_features - 2 * (1 - present), axis=1)  # states lie in (-1, 1)
-        return ops.where(ops.any(word_mask, axis=1, keepdims=True), largest, 0)
 
     def _drop_words(self, word_ids: Any, word_mask: Any) -> Any:
         shape = ops.shape(word_ids)

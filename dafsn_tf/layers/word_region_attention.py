@@ -17,6 +17,9 @@ class WordRegionAttention(keras.layers.Layer):
     that; context c_t = sum_r attention_tr v_r (Eq 9); word relevance r_t = cos(c_t, e_t); words pooled by
     R = 1/gamma2 log sum_t exp(gamma2 r_t) (Eq 10) or its length-free forms. Computed in float32.
 
+    `direction` "regions_to_words" turns the roles around, as SCAN's image-to-text form does (Lee et al., ECCV 2018):
+    each region attends to the words, and the relevances of regions are pooled; "both" is the mean of the two.
+
     Contexts are not formed where R < D: e.c = sum_r a_r s_r and |c|^2 = a^T (V V^T) a need fewer operations.
 
     Args:
@@ -25,6 +28,7 @@ class WordRegionAttention(keras.layers.Layer):
         word_pooling: "log_mean_exp", "log_sum_exp" (as published; favours long texts) or "mean".
         max_elements: largest (B, texts, T, R) block held at once; more texts are taken in chunks, recomputed in the
             backward pass.
+        direction: "words_to_regions", "regions_to_words" or "both".
 
     `call` scores all pairs: word features (N, T, D), word mask (N, T), region features (B, R, D) to scores (N, B).
     `attend` explains pairs: text i with image i. A text without words has the score 0.
@@ -36,12 +40,14 @@ class WordRegionAttention(keras.layers.Layer):
         gamma2: float = 5.0,
         word_pooling: str = "log_mean_exp",
         max_elements: int = 2**23,
+        direction: str = "words_to_regions",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.gamma1 = gamma1
         self.gamma2 = gamma2
         self.word_pooling = word_pooling
+        self.direction = direction
         self.max_elements = max_elements
 
     def call(self, word_features: Any, word_mask: Any, region_features: Any) -> Any:
@@ -76,7 +82,7 @@ class WordRegionAttention(keras.layers.Layer):
         return {
             "attention": weights / ops.sum(weights, axis=-1, keepdims=True) * present[..., None],
             "word_relevance": relevance * present,
-            "score": self._pool(relevance, word_mask),
+            "score": self._score(scores, relevance, word_features, present, region_features),
         }
 
     def _score_block(self, word_features: Any, present: Any, region_features: Any, *gram: Any) -> Any:
@@ -87,17 +93,40 @@ class WordRegionAttention(keras.layers.Layer):
         scores = _scores(flat, ops.reshape(present, (1, texts * words)), region_features)  # (B, N T, R)
         weights = self._attention_weights(ops.reshape(scores, (images, texts, words, regions)))
         weights = ops.reshape(weights, (images, texts * words, regions))
-        relevance = _relevance(weights, scores, flat, region_features, *gram)
-        return ops.transpose(self._pool(ops.reshape(relevance, (images, texts, words)), present[None] > 0))
+        relevance = ops.reshape(_relevance(weights, scores, flat, region_features, *gram), (images, texts, words))
+        scores = ops.reshape(scores, (images, texts, words, regions))
+        return ops.transpose(self._score(scores, relevance, word_features, present, region_features[:, None]))
 
-    def _attention_weights(self, scores: Any) -> Any:
+    def _score(self, scores: Any, relevance: Any, word_features: Any, present: Any, region_features: Any) -> Any:
+        """Return the score (...,) of pairs from scores (..., T, R) and word relevances (..., T), by `direction`."""
+        words = self._pool(relevance, present > 0)
+        if self.direction == "words_to_regions":
+            return words
+        regions = self._pool_regions(scores, word_features, present, region_features)
+        return regions if self.direction == "regions_to_words" else 0.5 * (words + regions)
+
+    def _pool_regions(self, scores: Any, word_features: Any, present: Any, region_features: Any) -> Any:
+        """Return the score (...,) of regions that attend to words, from scores (..., T, R)."""
+        weights = self._attention_weights(scores, softmax_over=-1) * present[..., None]  # padding is not attended to
+        product = ops.sum(weights * scores, axis=-2)
+        gram = ops.matmul(word_features, ops.transpose(word_features, (0, 2, 1)))  # (N, T, T)
+        context_square = ops.sum(ops.matmul(gram, weights) * weights, axis=-2)
+        region_square = ops.sum(ops.square(region_features), axis=-1)
+        relevance = product / ops.sqrt(ops.maximum(context_square, 1e-8) * ops.maximum(region_square, 1e-8))
+        pooled = self._pool(relevance, ops.ones_like(relevance) > 0)
+        return ops.where(ops.any(present > 0, axis=-1), pooled, 0.0)
+
+    def _attention_weights(self, scores: Any, softmax_over: int = -2) -> Any:
         """Return attention over regions (..., T, R) but for a factor for each word (Eq 8-9).
+
+        With `softmax_over` -1 that is the attention of regions over words, but for a factor for each region.
 
         The factor is the softmax's denominator; the cosine of a context does not depend on it. The exponent needs no
         guard: it lies between 0 and gamma1.
         """
-        exponents = ops.exp(scores - ops.stop_gradient(ops.max(scores, axis=-2, keepdims=True)))
-        return ops.exp(exponents * (self.gamma1 / ops.sum(exponents, axis=-2, keepdims=True)))
+        highest = ops.stop_gradient(ops.max(scores, axis=softmax_over, keepdims=True))
+        exponents = ops.exp(scores - highest)
+        return ops.exp(exponents * (self.gamma1 / ops.sum(exponents, axis=softmax_over, keepdims=True)))
 
     def _pool(self, relevance: Any, word_mask: Any) -> Any:
         """Return one score from word relevances (..., T) (Eq 10)."""
@@ -126,6 +155,7 @@ class WordRegionAttention(keras.layers.Layer):
             "gamma1": self.gamma1,
             "gamma2": self.gamma2,
             "word_pooling": self.word_pooling,
+            "direction": self.direction,
             "max_elements": self.max_elements,
         }
 

@@ -1,5 +1,6 @@
 """DAFSN: the attentional fine-grained similarity network against the modal discriminative network."""
 
+import math
 from typing import Any
 
 import keras
@@ -7,8 +8,16 @@ from keras import ops
 
 from dafsn_tf.config import Config
 from dafsn_tf.layers import ImageEncoder, ModalityDiscriminator, TextEncoder, WordRegionAttention
-from dafsn_tf.losses import adversarial_loss, discriminator_loss, label_loss, matching_loss, reversal_ramp
+from dafsn_tf.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    hinge_loss,
+    label_loss,
+    matching_loss,
+    reversal_ramp,
+)
 
+LARGEST_LOG_GAMMA3 = math.log(100.0)  # CLIP's limit on a learned temperature
 LOSSES = ("loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_loss")
 
 
@@ -70,14 +79,19 @@ class DAFSN(keras.Model):
             image.global_layer,
             image.region_grid,
             image.dropout,
+            image.region_dropout,
+            image.global_pooling,
             self.include_backbone,
             dtype=policy,
         )
-        self.attention = WordRegionAttention(model.gamma1, model.gamma2, model.word_pooling, dtype=policy)
+        self.attention = WordRegionAttention(
+            model.gamma1, model.gamma2, model.word_pooling, direction=model.attention, dtype=policy
+        )
         self.classifier = keras.layers.Dense(num_classes, dtype=policy) if num_classes else None
         self.discriminator = ModalityDiscriminator(
             config.discriminator.hidden_dim, config.discriminator.dropout, dtype=policy
         )
+        self.log_gamma3 = None
         self.discriminator_steps = config.discriminator.steps
         self.total_steps = 1
         self.trackers = {name: keras.metrics.Mean(name=name) for name in (*LOSSES, "discriminator_accuracy")}
@@ -101,13 +115,20 @@ class DAFSN(keras.Model):
         }
         if self.classifier is not None:
             for modality, name in (("text", "sentence_features"), ("image", "image_features")):
-                features[f"{modality}_logits"] = self.config.loss.gamma3 * self.classifier(unit_vectors(features[name]))
+                features[f"{modality}_logits"] = self.class_logits(features[name])
         return features
+
+    def class_logits(self, features: Any) -> Any:
+        """Return class logits (N, C) of sentence or image features (N, D), which are compared at unit length."""
+        return self.config.loss.gamma3 * self.classifier(unit_vectors(features))
 
     def build(self, input_shape: Any = None) -> None:
         """Create every variable; sizes follow from the configuration."""
         del input_shape
         dim = self.config.model.dim
+        if self.config.loss.learned_gamma3:
+            start = keras.initializers.Constant(math.log(self.config.loss.gamma3))
+            self.log_gamma3 = self.add_weight(shape=(), initializer=start, dtype="float32", name="log_gamma3")
         self.text_encoder.build((None, None))
         self.image_encoder.build(None)
         self.discriminator.build((None, dim))
@@ -198,10 +219,8 @@ class DAFSN(keras.Model):
         sentence_scores = cosine_scores(features["sentence_features"], features["image_features"])
         word_scores = self.attention(features["word_features"], features["word_mask"], features["region_features"])
         terms = {
-            "word_loss": matching_loss(word_scores, same_item, same_class, loss.gamma3, loss.word_positives),
-            "sentence_loss": matching_loss(
-                sentence_scores, same_item, same_class, loss.gamma3, loss.sentence_positives
-            ),
+            "word_loss": self._matching(word_scores, same_item, same_class, loss.word_positives),
+            "sentence_loss": self._matching(sentence_scores, same_item, same_class, loss.sentence_positives),
             "label_loss": ops.convert_to_tensor(0.0),
             "adversarial_loss": ops.convert_to_tensor(0.0),
         }
@@ -219,6 +238,14 @@ class DAFSN(keras.Model):
             "adversarial_loss": loss.adversarial_weight,
         }
         return {**terms, "loss": sum(weights[name] * term for name, term in terms.items())}
+
+    def _matching(self, scores: Any, same_item: Any, same_class: Any, positives: str) -> Any:
+        loss = self.config.loss
+        if loss.matching == "hardest_negative":
+            warm = True if self.optimizer is None else self.optimizer.iterations >= loss.hinge_warmup_steps
+            return hinge_loss(scores, same_item, same_class, loss.margin, positives, warm)
+        gamma3 = loss.gamma3 if self.log_gamma3 is None else ops.exp(ops.minimum(self.log_gamma3, LARGEST_LOG_GAMMA3))
+        return matching_loss(scores, same_item, same_class, gamma3, positives)
 
     def _modality_logits(self, features: dict[str, Any], stop_gradient: bool, training: bool = True) -> tuple[Any, Any]:
         images, texts = features["image_features"], features["sentence_features"]

@@ -103,7 +103,9 @@ class Encoder(tf.Module):
         outputs = {
             "sentence": sentence,
             "word": seen["score"],
-            "fused": self.fuse(sentence, seen["score"]),
+            "fused": self.fuse(
+                sentence, seen["score"], self.label_agreement(text["sentence_features"], image["image_features"])
+            ),
             "attention": seen["attention"],
             "word_relevance": seen["word_relevance"],
             "word_mask": text["word_mask"],
@@ -112,12 +114,21 @@ class Encoder(tf.Module):
         }
         return with_status(outputs, status)
 
-    def fuse(self, sentence: tf.Tensor, word: tf.Tensor) -> tf.Tensor:
+    def label_agreement(self, texts: tf.Tensor, images: tf.Tensor) -> tf.Tensor | None:
+        """Return the label score (n,) of features (n, D) and (n, D) or (1, D); None where `fused` has no use for it."""
+        if not self.fusion.label_weight:
+            return None
+        posteriors = [tf.nn.softmax(self.model.class_logits(features)) for features in (texts, images)]
+        return tf.reduce_sum(tf.cast(posteriors[0] * posteriors[1], tf.float32), axis=-1)
+
+    def fuse(self, sentence: tf.Tensor, word: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
         """Return fused scores, as `Fusion.apply` does."""
-        fusion = self.fusion
-        standard_sentence = (sentence - fusion.sentence_mean) / fusion.sentence_deviation
-        standard_word = (word - fusion.word_mean) / fusion.word_deviation
-        return (1 - fusion.weight) * standard_sentence + fusion.weight * standard_word
+        fused = tf.zeros_like(sentence)
+        for (name, factor), scores in zip(self.fusion.factors().items(), (sentence, word, label), strict=True):
+            if scores is not None:
+                mean, deviation = getattr(self.fusion, f"{name}_mean"), getattr(self.fusion, f"{name}_deviation")
+                fused += (scores - mean) * (factor / deviation)
+        return fused
 
 
 def with_status(outputs: dict[str, tf.Tensor], status: tf.Tensor) -> dict[str, tf.Tensor]:

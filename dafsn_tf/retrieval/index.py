@@ -76,7 +76,8 @@ class Index(tf.Module):
             best = tf.math.top_k(scores, tf.minimum(self.candidates, tf.shape(scores)[0])).indices
             regions = tf.cast(tf.gather(self.regions, best), tf.float32)
             word_scores = self.encoder.model.attention(words[None], mask[None], regions)[0]
-            return self._best(best, tf.gather(scores, best), word_scores)
+            labels = self.encoder.label_agreement(sentence[None], tf.gather(self.images, best))
+            return self._best(best, tf.gather(scores, best), word_scores, labels)
 
         found, scores = self._map(rerank, (query["sentence_features"], query["word_features"], query["word_mask"]))
         hits = {
@@ -102,14 +103,17 @@ class Index(tf.Module):
             best = tf.math.top_k(scores, tf.minimum(self.candidates, tf.shape(scores)[0])).indices
             words = tf.cast(tf.gather(self.words, best), tf.float32)
             word_scores = self.encoder.model.attention(words, tf.gather(self.word_mask, best), regions[None])[:, 0]
-            return self._best(best, tf.gather(scores, best), word_scores)
+            labels = self.encoder.label_agreement(tf.gather(self.sentences, best), image[None])
+            return self._best(best, tf.gather(scores, best), word_scores, labels)
 
         found, scores = self._map(rerank, (query["image_features"], query["region_features"]))
         hits = {"ids": tf.gather(self.text_ids, found), "captions": tf.gather(self.texts, found), "scores": scores}
         return with_status(hits, query["status"])
 
-    def _best(self, candidates: tf.Tensor, sentence: tf.Tensor, word: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        fused = self.encoder.fuse(sentence, word)
+    def _best(
+        self, candidates: tf.Tensor, sentence: tf.Tensor, word: tf.Tensor, label: tf.Tensor | None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        fused = self.encoder.fuse(sentence, word, label)
         top = tf.math.top_k(fused, tf.minimum(self.top_k, tf.shape(fused)[0]))
         return tf.gather(candidates, top.indices), top.values
 

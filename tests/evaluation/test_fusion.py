@@ -125,3 +125,22 @@ def test_refuses_scores_that_are_not_finite(bad):
 def test_refuses_scores_of_different_shapes():
     with pytest.raises(RunError, match=r"\(60, 30\), word scores \(30, 60\); they must agree"):
         fit_fusion(noise(0), noise(1).T, Collection(TEXT_IMAGE))
+
+
+def test_label_scores_are_a_third_part():
+    fusion = Fusion(**{**FUSION.to_dict(), "label_mean": 0.5, "label_deviation": 0.25, "label_weight": 0.5})
+    assert sum(fusion.factors().values()) == pytest.approx(1)
+    fused = fusion.apply(np.array([[3.0]]), np.array([[0.0]]), np.array([[1.0]]))
+    assert fused.tolist() == [[0.5 * (0.75 * 1 + 0.25 * 2) + 0.5 * 2]]
+
+
+def test_label_weight_is_large_where_labels_tell_and_none_without_them():
+    collection = Collection(TEXT_IMAGE, LABELS)
+    with_labels = fit_fusion(noise(0), noise(1), collection, "map", same_class() + 0.1 * noise(2))
+    assert with_labels.label_weight >= 0.5
+    assert fit_fusion(noise(0), noise(1), collection, "map").label_weight == 0
+
+
+def test_a_file_from_before_label_scores_is_read():
+    values = {name: value for name, value in FUSION.to_dict().items() if not name.startswith("label")}
+    assert Fusion.from_dict(values) == FUSION

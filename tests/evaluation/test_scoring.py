@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dafsn_tf.errors import RunError
-from dafsn_tf.evaluation.scoring import document_scores, sentence_scores, word_scores
+from dafsn_tf.evaluation.scoring import document_scores, label_scores, sentence_scores, word_scores
 
 
 def toy_relevance(words, mask, regions):
@@ -128,3 +128,9 @@ def test_document_scores_refuse_a_document_without_text():
 def test_document_scores_refuse_another_number_of_texts():
     with pytest.raises(RunError, match="2 texts have scores, but 3 are assigned"):
         document_scores(np.zeros((2, 3)), np.array([0, 1, 1]))
+
+
+def test_label_scores_are_the_probability_of_a_common_class():
+    texts, images = np.log([[0.5, 0.25, 0.25], [0.8, 0.1, 0.1]]), np.log([[0.5, 0.5, 1e-9]])
+    expected = [[0.5 * 0.5 + 0.25 * 0.5], [0.8 * 0.5 + 0.1 * 0.5]]
+    np.testing.assert_allclose(label_scores(texts + 3.0, images), expected, atol=1e-6)

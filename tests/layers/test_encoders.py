@@ -138,8 +138,10 @@ def test_a_small_cnn_cell_sees_around_its_centre():
 
 def test_weights_that_are_missing_or_of_another_kind_are_named(tmp_path, monkeypatch):
     backbone = Backbone("inception_v3", 75, "mixed7", "mixed8")
-    with pytest.raises(WeightsError, match=r"No weights at .*absent\.h5.*image\.weights"):
+    with pytest.raises(WeightsError, match=r"no file .*absent\.h5.*--set image\.weights=FILE.*--weights FILE"):
         backbone.load_pretrained(str(tmp_path / "absent.h5"))
+    with pytest.raises(WeightsError, match="is a folder, not a copy of inception_v3"):
+        backbone.load_pretrained(str(tmp_path))
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file.attrs["layer_names"] = [b"dense"]
         file.create_group("dense").attrs["weight_names"] = []

@@ -52,9 +52,26 @@ def test_scores_equal_plain_loops(pooling, regions, max_elements):
             assert scores[n, b] == pytest.approx(expected, abs=1e-5)
 
 
-def test_attend_explains_the_diagonal():
+@pytest.mark.parametrize("pooling", ["log_mean_exp", "mean"])
+def test_regions_attend_to_words_as_words_to_regions_with_the_roles_exchanged(pooling):
+    words, mask, image = ragged(4, dim=8)
+    turned = WordRegionAttention(5.0, 4.0, pooling, direction="regions_to_words")(words, mask, image).numpy()
+    both = WordRegionAttention(5.0, 4.0, pooling, direction="both")(words, mask, image).numpy()
+    for n in range(len(words)):
+        for b in range(len(image)):
+            there, _, _ = relevance_by_loops(words[n], mask[n], image[b], 5.0, 4.0, pooling)
+            everywhere = np.ones(len(image[b]), bool)
+            back = (
+                relevance_by_loops(image[b], everywhere, words[n][mask[n]], 5.0, 4.0, pooling)[0] if any(mask[n]) else 0
+            )
+            assert turned[n, b] == pytest.approx(back, abs=1e-5)
+            assert both[n, b] == pytest.approx((there + back) / 2, abs=1e-5)
+
+
+@pytest.mark.parametrize("direction", ["words_to_regions", "regions_to_words", "both"])
+def test_attend_explains_the_diagonal(direction):
     words, mask, image = ragged(1, images=5)
-    layer = WordRegionAttention()
+    layer = WordRegionAttention(direction=direction)
     seen = {name: value.numpy() for name, value in layer.attend(words, mask, image).items()}
     np.testing.assert_allclose(seen["score"], np.diagonal(layer(words, mask, image)), atol=1e-6)
     for n in range(len(words)):

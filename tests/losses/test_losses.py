@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from dafsn_tf.losses import adversarial_loss, discriminator_loss, label_loss, matching_loss, reversal_ramp
+from dafsn_tf.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    hinge_loss,
+    label_loss,
+    matching_loss,
+    reversal_ramp,
+)
 
 
 def matching_by_loops(scores, same_item, same_class, gamma3, positives):
@@ -46,6 +53,35 @@ def test_matching_is_small_for_a_perfect_batch_and_log_b_for_a_flat_one():
     nothing = np.zeros((4, 4), bool)
     assert float(matching_loss(np.eye(4, dtype="float32"), nothing, nothing, 50.0)) < 1e-6
     assert float(matching_loss(np.zeros((4, 4), "float32"), nothing, nothing)) == pytest.approx(2 * np.log(4))
+
+
+def hinge_by_loops(scores, same_item, same_class, margin, positives, hardest):
+    """VSE++'s equations 5 and 6 as plain loops over rows and columns, float64."""
+    size, total = len(scores), 0.0
+    for matrix, item, group in ((scores, same_item, same_class), (scores.T, same_item.T, same_class.T)):
+        for i in range(size):
+            costs = [
+                max(0.0, margin + float(matrix[i, j]) - float(matrix[i, i]))
+                for j in range(size)
+                if j != i and not item[i, j] and not (positives != "pairs" and group[i, j])
+            ]
+            if costs:
+                total += (max(costs) if hardest else sum(costs) / len(costs)) / size
+    return total
+
+
+@pytest.mark.parametrize("positives", ["pairs", "mask_same_class", "same_class"])
+@pytest.mark.parametrize("hardest", [True, False])
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_hinge_equals_plain_loops(positives, hardest, size):
+    generator = np.random.default_rng(size)
+    scores = generator.uniform(-1, 1, (size, size)).astype("float32")
+    classes, items = generator.integers(0, 3, size), generator.integers(0, 5, size)
+    same_class, same_item = classes[:, None] == classes, items[:, None] == items
+    expected = hinge_by_loops(scores, same_item, same_class, 0.2, positives, hardest)
+    assert float(hinge_loss(scores, same_item, same_class, 0.2, positives, hardest)) == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_label_loss_shares_targets_and_skips_unlabelled_rows():

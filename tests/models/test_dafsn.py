@@ -40,9 +40,19 @@ def gradients(loss_of, variables):
     return tape.gradient(loss, [variable.value for variable in variables])
 
 
-@pytest.mark.parametrize("kind", ["flipped_labels", "uniform_targets", "gradient_reversal"])
-def test_every_trainable_variable_receives_a_gradient(kind):
-    model = tiny_model(loss={"adversarial_kind": kind})
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"loss": {"adversarial_kind": "flipped_labels"}},
+        {"loss": {"adversarial_kind": "uniform_targets"}},
+        {"loss": {"adversarial_kind": "gradient_reversal"}},
+        {"loss": {"learned_gamma3": True}},
+        {"loss": {"matching": "hardest_negative", "hinge_warmup_steps": 0, "margin": 2.0}},
+        {"text": {"sentence_pooling": "gpo"}, "model": {"attention": "both"}, "image": {"region_dropout": 0.2}},
+    ],
+)
+def test_every_trainable_variable_receives_a_gradient(sections):
+    model = tiny_model(**sections)
     data = batch()
     encoders = gradients(
         lambda: model.alignment_losses(model(data, training=True), data)["loss"], model.encoder_variables

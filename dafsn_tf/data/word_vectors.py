@@ -1,0 +1,108 @@
+"""Pre-trained word vectors, from a GloVe or fastText text file or from the ones that the package ships.
+
+A line of such a file is a word and its values, separated by spaces; a first line `count dimensions` is passed over.
+"""
+
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+
+from dafsn_tf.errors import ConfigError, DataError
+
+SHIPPED = "glove"  # the name that stands for the package's own file, assets/glove.npz
+INITIAL_DEVIATION = 0.1  # of the values that word embeddings begin with
+
+
+def word_vectors(source: str, words: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return which of `words` (V,) have a vector, bool (V,), and those vectors (found, d) float32, in order.
+
+    Args:
+        source: "glove", or the path of a text file.
+        words: a vocabulary, in lower case as `preprocessing.text` has it.
+
+    Raises:
+        ConfigError: no such file.
+        DataError: a file of another form, named with the line.
+    """
+    places = {word: place for place, word in enumerate(words)}
+    found, vectors = np.zeros(len(places), bool), {}
+    for word, values in _shipped() if source == SHIPPED else _read(Path(source)):
+        place = places.get(word)
+        if place is not None and not found[place]:
+            found[place], vectors[place] = True, values
+    ordered = [vectors[place] for place in sorted(vectors)]
+    return found, np.stack(ordered) if ordered else np.zeros((0, 0), np.float32)
+
+
+def initial_embeddings(random: np.ndarray, source: str, words: Iterable[str]) -> tuple[np.ndarray, int]:
+    """Return word embeddings (V, E) that begin with known vectors, and for how many words.
+
+    A vector of d values takes the first d of the E, brought to a deviation of 0.1; everything else stays random.
+
+    Args:
+        random: (V, E), what the embeddings would be without.
+        source: as `word_vectors` takes it.
+        words: (V,).
+
+    Raises:
+        ConfigError: vectors wider than the embeddings, or no such file. DataError: a file of another form.
+    """
+    found, vectors = word_vectors(source, words)
+    if not len(vectors):
+        return random, 0
+    width = vectors.shape[1]
+    if width > random.shape[1]:
+        raise ConfigError(
+            f"The word vectors of {source} have {width} values, text.embedding_dim is {random.shape[1]}: "
+            f"set text.embedding_dim to {width} or more."
+        )
+    filled = random.copy()
+    filled[found, :width] = vectors * (INITIAL_DEVIATION / max(float(vectors.std()), 1e-6))
+    return filled, len(vectors)
+
+
+def pack(source: Path, target: Path, words: int = 60_000) -> None:
+    """Write the first `words` words of a text file as the package ships them: 8 bits a value, one scale a dimension.
+
+    `assets/glove.npz` was made so from GloVe's 100-dimensional vectors of 6 billion words of English (`assets/README`).
+    """
+    kept, rows = [], []
+    for word, values in _read(source):
+        if any(character.isalnum() for character in word):
+            kept.append(word)
+            rows.append(values)
+        if len(kept) == words:
+            break
+    vectors = np.stack(rows)
+    scale = np.abs(vectors).max(axis=0) / 127
+    quantised = np.round(vectors / scale).astype(np.int8)
+    np.savez_compressed(target, words=np.frombuffer("\n".join(kept).encode(), np.uint8), values=quantised, scale=scale)
+
+
+def _shipped() -> Iterator[tuple[str, np.ndarray]]:
+    with (resources.files("dafsn_tf") / "assets" / "glove.npz").open("rb") as stream, np.load(stream) as file:
+        words = file["words"].tobytes().decode().split("\n")
+        yield from zip(words, file["values"] * file["scale"].astype(np.float32), strict=True)
+
+
+def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    if not path.is_file():
+        raise ConfigError(
+            f"text.embeddings names {path}, which is no file. Name a text file of word vectors, '{SHIPPED}' or 'none'."
+        )
+    width = 0
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for number, line in enumerate(lines, start=1):
+            word, *fields = line.rstrip().split(" ")
+            if number == 1 and len(fields) == 1:
+                continue
+            width = width or len(fields)
+            try:
+                values = np.array(fields[-width:], np.float32)
+            except ValueError:
+                values = np.zeros(0, np.float32)
+            if len(values) != width or not np.isfinite(values).all():
+                raise DataError(f"{path}, line {number}: expected a word and {width} numbers, found {line[:60]!r}.")
+            yield word, values
