@@ -6,19 +6,20 @@ a run can go on from any batch, bit for bit.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from dafsn_tf.data.features import MAX_PIXELS, FrozenFeatures
+from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import DataError
 from dafsn_tf.preprocessing.image import ImagePreprocessor
+from dafsn_tf.preprocessing.status import Status
 from dafsn_tf.preprocessing.text import TextPreprocessor
 
 WINDOW = 16  # batches whose texts are arranged by length together
 DECODED_LIMIT = 2**31  # bytes of decoded images that are kept in memory
+_MAX_PIXELS = 2**62  # any number: `prepare` has decoded every picture under a limit of its own
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,11 @@ ImageInputs = FrozenFeatures | DecodedImages | None  # None: decoded again whene
 
 
 def decoded_images(records: RecordSplit, image_size: int) -> DecodedImages | None:
-    """Return a split's images in memory, or None where they would take more than `DECODED_LIMIT`."""
+    """Return a split's images in memory, or None where they would take more than `DECODED_LIMIT`.
+
+    Raises:
+        DataError: an image that cannot be decoded, named.
+    """
     shape = (len(records), image_size, image_size, 3)
     if 4 * np.prod(shape) > DECODED_LIMIT:
         return None
@@ -116,7 +121,13 @@ def training_batches(
     Returns:
         Dictionaries of `word_ids` (B, T), `labels` (B, C), `image_index` (B,), and `images` (B, H, W, 3) or `regions`
         (B, R, C) and `global` (B, C'). T is the longest text's of the batch.
+
+    Raises:
+        DataError: an image that cannot be decoded, named; without `inputs`, all are decoded once to know it beforehand.
     """
+    if inputs is None:
+        for _ in image_batches(records, np.arange(len(records)), image_size, batch_size):
+            pass
     lengths = [[len(text) for text in texts] for texts in records.texts]
     first_text = np.cumsum([0, *(len(texts) for texts in lengths[:-1])])
     all_texts = tf.constant([text for texts in records.texts for text in texts])
@@ -144,14 +155,27 @@ def training_batches(
     return batches.map(batch_of, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def image_batches(records: RecordSplit, indices: np.ndarray, image_size: int, batch_size: int) -> tf.data.Dataset:
-    """Return decoded images (n, H, W, 3) in [-1, 1] at `indices`, in order; the last batch may be smaller."""
+def image_batches(records: RecordSplit, indices: np.ndarray, image_size: int, batch_size: int) -> Iterator[tf.Tensor]:
+    """Yield decoded images (n, H, W, 3) in [-1, 1] at `indices`, in order; the last batch may be smaller.
 
-    def decode(batch: tf.Tensor) -> tf.Tensor:
-        return _image_inputs(records, None, image_size, batch, tf.zeros_like(batch))["images"]
+    Raises:
+        DataError: an image that cannot be decoded, named.
+    """
+
+    def decode(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        decoded = _decode(records, image_size, batch)
+        return batch, decoded["images"], decoded["status"]
 
     batches = tf.data.Dataset.from_tensor_slices(indices.astype("int64")).batch(batch_size)
-    return batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    decoded = batches.map(decode, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    for numbers, images, status in decoded:
+        undecodable = numbers[status != Status.OK].numpy()
+        if undecodable.size:  # not raised in the graph, whose errors reach the caller as TensorFlow's own
+            raise DataError(
+                f"Image '{records.ids[undecodable[0]]}' of split '{records.split}' cannot be decoded by TensorFlow. "
+                "Prepare the collection again: `dafsn prepare` reports such an image and leaves it out."
+            )
+        yield images
 
 
 def trim_padding(word_ids: tf.Tensor) -> tf.Tensor:
@@ -171,27 +195,14 @@ def _image_inputs(
     if isinstance(inputs, DecodedImages):
         images = tf.numpy_function(inputs.read, [indices], tf.float32, stateful=False)
     else:
-        images = _decode(records, image_size, indices)
+        images = _decode(records, image_size, indices)["images"]
     images.set_shape([indices.shape[0], image_size, image_size, 3])
     return {"images": tf.where(variant[:, None, None, None] == 1, images[:, :, ::-1], images)}
 
 
-def _decode(records: RecordSplit, image_size: int, indices: tf.Tensor) -> tf.Tensor:
+def _decode(records: RecordSplit, image_size: int, indices: tf.Tensor) -> dict[str, tf.Tensor]:
     def read(numbers: np.ndarray) -> np.ndarray:
         return np.array(records.read_images(numbers), dtype=object)
 
-    preprocess = ImagePreprocessor(image_size, MAX_PIXELS)
-    encoded = tf.ensure_shape(tf.numpy_function(read, [indices], tf.string, stateful=False), [indices.shape[0]])
-    decoded = preprocess(encoded)
-    checked = tf.numpy_function(_name_undecodable(records), [indices, decoded["status"]], tf.int32, stateful=False)
-    with tf.control_dependencies([checked]):
-        return tf.identity(decoded["images"])
-
-
-def _name_undecodable(records: RecordSplit) -> Any:
-    def check(indices: np.ndarray, status: np.ndarray) -> np.ndarray:
-        for index in indices[status != 0]:
-            raise DataError(f"Image '{records.ids[index]}' of split '{records.split}' cannot be decoded by TensorFlow.")
-        return status
-
-    return check
+    encoded = tf.numpy_function(read, [indices], tf.string, stateful=False)
+    return ImagePreprocessor(image_size, _MAX_PIXELS)(tf.ensure_shape(encoded, [indices.shape[0]]))
