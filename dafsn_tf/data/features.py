@@ -4,9 +4,12 @@
 were made from anything else (other weights, another collection) are refused by name.
 """
 
+import fcntl
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,6 @@ from dafsn_tf.errors import DataError
 
 FORMAT = 1
 BLOCK = 32  # images computed, stored and accounted for at once
-MAX_PIXELS = 100_000_000
 
 Progress = Callable[[int, int], None]
 
@@ -58,6 +60,8 @@ def cached_features(
 ) -> FrozenFeatures:
     """Return the features of a split, computing what the cache lacks; an interrupted computation goes on.
 
+    One process computes, others that want the same features wait for it.
+
     Args:
         data: the prepared collection.
         records: its split.
@@ -73,21 +77,29 @@ def cached_features(
     folder = data / "features" / _folder_name(config)
     folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / f"{records.split}.json"
-    done = _images_done(state_file, fields)
     shapes = {
         "regions": (len(records), variants, backbone.grid**2, backbone.region_channels),
         "global": (len(records), variants, backbone.global_channels),
     }
-    arrays = {name: _open_array(folder / f"{records.split}-{name}.npy", shape, done) for name, shape in shapes.items()}
-    if done < len(records):
-        for start, features in _compute(records, config, backbone, variants, done):
-            stop = start + len(features["regions"])
-            for name, array in arrays.items():
-                array[start:stop] = features[name]
-                array.flush()
-            _write_json(state_file, {**fields, "images_done": stop})
-            if progress:
-                progress(stop, len(records))
+
+    def open_arrays(done: int) -> dict[str, np.ndarray]:
+        return {
+            name: _open_array(folder / f"{records.split}-{name}.npy", shape, done) for name, shape in shapes.items()
+        }
+
+    if _images_done(state_file, fields) < len(records):
+        with _only_computation(folder / f"{records.split}.lock"):
+            done = _images_done(state_file, fields)  # another process may have gone on while this one waited
+            arrays = open_arrays(done)
+            for start, features in _compute(records, config, backbone, variants, done):
+                stop = start + len(features["regions"])
+                for name, array in arrays.items():
+                    array[start:stop] = features[name]
+                    array.flush()
+                _write_json(state_file, {**fields, "images_done": stop})
+                if progress:
+                    progress(stop, len(records))
+    arrays = open_arrays(len(records))
     return FrozenFeatures(arrays["regions"], arrays["global"])
 
 
@@ -109,6 +121,18 @@ def _provenance(records: RecordSplit, config: ImageConfig, backbone: Any, varian
         "variants": variants,
         "images": len(records),
     }
+
+
+@contextmanager
+def _only_computation(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process; two at once would empty and fill the same files."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            logging.getLogger(__name__).warning("Another process computes %s; waiting for it.", path.with_suffix(""))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _images_done(state_file: Path, fields: dict[str, Any]) -> int:

@@ -1,5 +1,7 @@
 import dataclasses
+import fcntl
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -108,3 +110,48 @@ def test_mirrored_variants_only_of_training_images(collection):
     assert cached_features(collection, open_split(collection, "validation"), config, MeanBackbone()).variants == 1
     state = json.loads(next((collection / "features").glob("*/train.json")).read_text())
     assert state["augmentation"] == "flip"
+
+
+def test_a_picture_that_cannot_be_decoded_is_named(collection, monkeypatch):
+    records = open_split(collection, "train")
+    monkeypatch.setattr(type(records), "read_images", lambda self, indices: [b"no picture"] * len(indices))
+    with pytest.raises(DataError, match=rf"Image '{records.ids[0]}' of split 'train' cannot be decoded"):
+        cached_features(collection, records, CONFIG, MeanBackbone())
+
+
+def test_the_same_features_are_computed_by_one_at_a_time(collection, caplog):
+    """A lock on a file counts for each who opened it: threads stand for processes here."""
+    records, backbones, results = open_split(collection, "train"), [MeanBackbone(), MeanBackbone()], {}
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait_for_the_other(done, total):
+        begun.set()
+        assert go_on.wait(timeout=60)
+
+    def compute(number, progress=None):
+        results[number] = cached_features(collection, records, CONFIG, backbones[number], progress)
+
+    threads = [
+        threading.Thread(target=compute, args=(0, wait_for_the_other)),
+        threading.Thread(target=compute, args=(1,)),
+    ]
+    threads[0].start()
+    assert begun.wait(timeout=60)
+    threads[1].start()
+    while "Another process computes" not in caplog.text:
+        assert threads[1].is_alive()
+    go_on.set()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert backbones[0].calls
+    assert not backbones[1].calls
+    np.testing.assert_array_equal(results[0].regions, results[1].regions)
+    assert results[1].regions.any(axis=(1, 2, 3)).all()
+
+
+def test_features_that_are_there_need_no_lock(collection):
+    records = open_split(collection, "train")
+    cached_features(collection, records, CONFIG, MeanBackbone())
+    with next((collection / "features").glob("*/train.lock")).open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert len(cached_features(collection, records, CONFIG, MeanBackbone())) == 40
