@@ -28,6 +28,7 @@ class Item:
         split: "train", "validation", "test", or None where the source does not say.
         boxes: objects as (left, top, right, bottom), each in [0, 1] of width and height.
         mentions: which words of the texts name which box; ground truth for the pointing game.
+        line: where the source lists it, as `file:line`; empty where a picture's path says it all.
     """
 
     id: str
@@ -37,3 +38,9 @@ class Item:
     split: str | None = None
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     mentions: tuple[Mention, ...] = ()
+    line: str = ""
+
+    @property
+    def place(self) -> str:
+        """What names the item to whoever looks for it in the source: its picture's path, or its id."""
+        return str(self.image) if isinstance(self.image, Path) else self.id

@@ -1,6 +1,7 @@
 """From a source folder to a prepared collection: record files, `manifest.json` and `problems.jsonl`."""
 
 import dataclasses
+import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_pic
 from dafsn_tf.data.problems import Problem, Problems, printable
 from dafsn_tf.data.sources import Layout, find_layout
 from dafsn_tf.data.splits import apply_split_lists, complete_splits
+from dafsn_tf.data.texts import is_unicode, tidy_texts
 from dafsn_tf.errors import DataError
 
 PROBLEMS_FILE = "problems.jsonl"
@@ -30,6 +32,7 @@ class _Stored:
     """An item whose picture lies in the spool file."""
 
     item: Item
+    checksum: bytes  # of the picture in the source
     offset: int
     length: int
 
@@ -77,8 +80,9 @@ def prepare(
             spool_path = folder / "pictures.spool"
             with spool_path.open("w+b") as spool, decoder_settings():
                 stored = list(_store_pictures(items, spool, problems, image_side, max_pixels, progress))
-                _check_usable(stored, problems, source, strict)
                 splits, origin = complete_splits([entry.item for entry in stored], seed)
+                _report_copies(stored, splits, problems)
+                _check_usable(stored, problems, source, strict)
                 if "train" not in splits:
                     raise DataError(f"No usable item of {source or name} is in the split 'train'{_counted(problems)}.")
                 classes = tuple(sorted({label for entry in stored for label in entry.item.labels}))
@@ -123,44 +127,25 @@ def _listed_items(layout: Layout, source: Path | None, problems: Problems, seed:
 
 
 def _usable_items(items: Iterable[Item], problems: Problems) -> list[Item]:
-    """Return the items with an id of their own and at least one text, white space tidied."""
+    """Return the items with an id of their own and at least one text that holds a word."""
     usable: dict[str, Item] = {}
     for item in items:
-        place = item.image if isinstance(item.image, Path) else item.id
         if item.id in usable:
-            problems.add("repeated_id", place, f"the id '{item.id}' is taken by an earlier item; join their texts")
-        elif not _encodable(item.id, *item.labels):
-            problems.add("bad_name", place, "id and labels must be valid Unicode")
+            taken_by = usable[item.id].line or usable[item.id].place
+            problems.add(
+                "repeated_id", item.line or item.place, f"the id '{item.id}' is taken by {taken_by}; join their texts"
+            )
+        elif not is_unicode(item.id, *item.labels):
+            problems.add("bad_name", item.place, "id and labels must be valid Unicode")
         elif item.mentions:  # they point at bytes of the texts
             usable[item.id] = item
         else:
-            texts = _tidy_texts(item, place, problems)
+            texts = tidy_texts(item, problems)
             if texts:
                 usable[item.id] = dataclasses.replace(item, texts=texts)
             else:
-                problems.add("missing_text", place, "no text is left; the picture is not used")
+                problems.add("missing_text", item.place, "no text is left; the picture is not used")
     return list(usable.values())
-
-
-def _tidy_texts(item: Item, place: Path | str, problems: Problems) -> tuple[str, ...]:
-    texts = []
-    for number, text in enumerate(item.texts, start=1):
-        tidy = " ".join(text.split())
-        if not tidy:
-            problems.add("empty_text", place, f"text {number} of {len(item.texts)} is empty")
-        elif not _encodable(tidy):
-            problems.add("bad_text", place, f"text {number} of {len(item.texts)} is not valid Unicode")
-        else:
-            texts.append(tidy)
-    return tuple(texts)
-
-
-def _encodable(*texts: str) -> bool:
-    try:
-        "".join(texts).encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _store_pictures(
@@ -176,28 +161,40 @@ def _store_pictures(
     Splits are drawn from what can be used, hence after all pictures are read and before any record is written.
     """
     with ThreadPoolExecutor(_WORKERS) as pool:
-        waiting: deque[tuple[Item, Future[bytes]]] = deque()
+        waiting: deque[tuple[Item, Future[tuple[bytes, bytes]]]] = deque()
         upcoming = iter(items)
         for done in range(1, len(items) + 1):
             while len(waiting) < _LOOKAHEAD and (item := next(upcoming, None)) is not None:
                 waiting.append((item, pool.submit(_load_picture, item, image_side, max_pixels)))
             item, future = waiting.popleft()
             try:
-                picture = future.result()
+                picture, checksum = future.result()
             except PictureError as error:
-                problems.add(error.kind, item.image if isinstance(item.image, Path) else item.id, str(error))
+                problems.add(error.kind, item.place, str(error))
             else:
-                yield _Stored(item, spool.tell(), spool.write(picture))
+                yield _Stored(item, checksum, spool.tell(), spool.write(picture))
             if progress is not None:
                 progress(done, len(items))
 
 
-def _load_picture(item: Item, image_side: int, max_pixels: int) -> bytes:
+def _load_picture(item: Item, image_side: int, max_pixels: int) -> tuple[bytes, bytes]:
+    """Return an item's picture as it is stored, and the checksum of what the source holds."""
     try:
         encoded = item.image if isinstance(item.image, bytes) else item.image.read_bytes()
     except OSError as error:
         raise PictureError("undecodable_image", f"cannot be read: {error.strerror}") from error
-    return normalize_picture(encoded, image_side, max_pixels)
+    return normalize_picture(encoded, image_side, max_pixels), hashlib.sha256(encoded).digest()
+
+
+def _report_copies(stored: Sequence[_Stored], splits: Sequence[str], problems: Problems) -> None:
+    """Report each picture that is the same file as one of an earlier split: what was trained on tests nothing."""
+    first: dict[bytes, tuple[Item, str]] = {}
+    for entry, split in sorted(zip(stored, splits, strict=True), key=lambda pair: SPLITS.index(pair[1])):
+        item, taken_by = first.setdefault(entry.checksum, (entry.item, split))
+        if taken_by != split:
+            problems.add(
+                "copy_in_two_splits", entry.item.place, f"in {split}, the same file as {item.place} in {taken_by}"
+            )
 
 
 def _check_usable(stored: Sequence[_Stored], problems: Problems, source: Path | None, strict: bool) -> None:

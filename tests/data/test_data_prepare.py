@@ -10,7 +10,7 @@ from PIL import Image
 from dafsn_tf.data import prepare as module
 from dafsn_tf.data.items import Item, Mention
 from dafsn_tf.data.prepare import prepare, read_problems
-from dafsn_tf.data.records import open_split, verify
+from dafsn_tf.data.records import Manifest, open_split
 from dafsn_tf.errors import DataError
 
 
@@ -31,7 +31,7 @@ def test_the_whole_way(jsonl_source, tmp_path):
     assert [info.num_images for info in manifest.splits.values()] == [16, 2, 2]
     assert manifest.problems == {}
     assert progress == [(done, 20) for done in range(1, 21)]
-    assert verify(tmp_path / "out") == manifest
+    assert Manifest.read(tmp_path / "out") == manifest
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "manifest.json",
         "problems.jsonl",
@@ -67,7 +67,7 @@ def test_bad_input_is_counted_and_named(jsonl_source, tmp_path, picture):
             line(0, label="cat"),
             line(1),
             line(2, texts=["  Two \n lines ", "", " "]),
-            line(3, texts=[" "]),
+            line(3, texts=[" ", "!!!"]),
             *(json.dumps({"image": name, "texts": ["Broken."]}) for name in bad),
             "this is not JSON",
             '{"image": "../outside.png", "texts": ["Escapes."]}',
@@ -91,7 +91,7 @@ def test_bad_input_is_counted_and_named(jsonl_source, tmp_path, picture):
         "bad_line": 1,
         "bad_name": 1,
         "bad_text": 1,
-        "empty_text": 3,
+        "empty_text": 4,
         "missing_text": 2,
         "outside_source": 1,
         "repeated_id": 1,
@@ -100,6 +100,10 @@ def test_bad_input_is_counted_and_named(jsonl_source, tmp_path, picture):
     }
     assert [path for kind, path in found(tmp_path / "out") if kind in ("undecodable_image", "too_many_pixels")] == bad
     assert ("bad_line", "items.jsonl:9") in found(tmp_path / "out")
+    assert ("empty_text", "03.png") in found(tmp_path / "out")
+    (repeated,) = (problem for problem in read_problems(tmp_path / "out") if problem.kind == "repeated_id")
+    assert repeated.path == f"{source}/items.jsonl:11"
+    assert repeated.detail == f"the id '01.png' is taken by {source}/items.jsonl:2; join their texts"
     assert [sum(info.num_images for info in manifest.splits.values())] == [3]
     assert [sum(info.num_unlabelled for info in manifest.splits.values())] == [2]
     texts = {
@@ -113,10 +117,26 @@ def test_bad_input_is_counted_and_named(jsonl_source, tmp_path, picture):
     with pytest.raises(DataError) as error:
         prepare("jsonl", source, tmp_path / "strict", strict=True)
     message = str(error.value).splitlines()
-    assert message[0] == f"{source} has 14 problems, and --strict allows none:"
+    assert message[0] == f"{source} has 15 problems, and --strict allows none:"
     assert len(message) == 12
-    assert message[-1] == "  and 4 more"
+    assert message[-1] == "  and 5 more"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["animals", "out"]
+
+
+def test_pictures_that_stand_in_two_splits_are_reported_and_kept(jsonl_source, tmp_path):
+    splits = ["test", "train", "train", "validation", "test"]
+    source = jsonl_source([line(number, split=split) for number, split in enumerate(splits)])
+    for copy in ("01.png", "03.png", "04.png"):  # of 02.png, in train twice
+        (source / copy).write_bytes((source / "02.png").read_bytes())
+    manifest = prepare("jsonl", source, tmp_path / "out")
+    assert [info.num_images for info in manifest.splits.values()] == [2, 1, 2]
+    assert manifest.problems == {"copy_in_two_splits": 2}
+    assert [(problem.path, problem.detail) for problem in read_problems(tmp_path / "out")] == [
+        (f"{source}/03.png", f"in validation, the same file as {source}/01.png in train"),
+        (f"{source}/04.png", f"in test, the same file as {source}/01.png in train"),
+    ]
+    with pytest.raises(DataError, match="has 2 problems, and --strict allows none"):
+        prepare("jsonl", source, tmp_path / "strict", strict=True)
 
 
 def test_labels_missing_in_half_of_the_lines(jsonl_source, tmp_path):

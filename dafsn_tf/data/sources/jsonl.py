@@ -11,7 +11,7 @@ A line: `{"image": "a/b.jpg", "texts": ["..."], "label": "dog", "split": "train"
 - `texts`: a list of strings.
 - `label`: a string, a list of strings for several, or absent; lines with and without may be mixed.
 - `split`: "train", "validation", "test" or absent; lines without are trained on where others name a split.
-- `id`: unique; the image path where absent.
+- `id`: unique; the image path where absent, in its plain form: `./a//b.jpg` and `c/../a/b.jpg` are `a/b.jpg`.
 
 SOURCE is the folder, or the .jsonl file itself where the folder holds several. Other fields are ignored and counted.
 """
@@ -62,7 +62,7 @@ def _read_file(path: Path, problems: Problems) -> Iterator[Item]:
             continue
         try:
             record = _parse(line)
-            item = _item(record, path.parent)
+            item = _item(record, path.parent, f"{path}:{number}")
         except _LineError as error:
             problems.add(error.kind, f"{path}:{number}", str(error))
             continue
@@ -94,7 +94,7 @@ def _parse(line: str) -> dict[str, Any]:
     return record
 
 
-def _item(record: dict[str, Any], folder: Path) -> Item:
+def _item(record: dict[str, Any], folder: Path, line: str) -> Item:
     image = record.get("image")
     if not isinstance(image, str) or not image:
         raise _LineError(f"'image' must be a path, found {_found(record, 'image')}")
@@ -104,12 +104,14 @@ def _item(record: dict[str, Any], folder: Path) -> Item:
     split = record.get("split")
     if split is not None and split not in SPLITS:
         raise _LineError(f"'split' must be one of {', '.join(SPLITS)} or absent, found {_describe(split)}")
+    image = os.path.normpath(image)  # one picture, one id
     return Item(
         id=identity or image,
         texts=_texts(record),
         labels=_labels(record),
         split=split,
         image=_image_path(folder, image),
+        line=line,
     )
 
 

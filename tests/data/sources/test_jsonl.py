@@ -94,6 +94,17 @@ def test_pictures_outside_the_source_are_refused(jsonl_source, picture, tmp_path
     assert problems.entries[0].detail == "'../secret.png' leaves the folder of the file; put the picture below it"
 
 
+def test_one_picture_has_one_id_however_its_path_is_written(jsonl_source):
+    source = jsonl_source([{"image": "a/1.png", "texts": ["A"]}])
+    paths = ["./a/1.png", "a//1.png", "a/../a/1.png", "b/../a/./1.png"]
+    with (source / "items.jsonl").open("a") as file:
+        file.writelines(json.dumps({"image": path, "texts": ["A"]}) + "\n" for path in paths)
+    items, problems = read(source)
+    assert problems.entries == []
+    assert [(item.id, item.image) for item in items] == [("a/1.png", source / "a/1.png")] * 5
+    assert [item.line for item in items] == [f"{source}/items.jsonl:{number}" for number in range(1, 6)]
+
+
 def test_missing_pictures_are_reported(jsonl_source):
     source = jsonl_source(['{"image": "none.png", "texts": ["A"]}', '{"image": "items.jsonl/x", "texts": ["A"]}'])
     items, problems = read(source)
