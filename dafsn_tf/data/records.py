@@ -1,7 +1,8 @@
 """Prepared collections: record files (sharded TFRecords of `tf.train.Example`) and their random access.
 
-An example holds `id`, `image` (an encoded JPEG or PNG), `texts`, `labels` (indices into the manifest's classes),
-`boxes` (left, top, right, bottom of each, flattened) and `mentions` (text, start, end, box of each, flattened).
+An example holds `id`, `image` (encoded, of any kind that `decode_image` reads), `texts`, `labels` (indices into the
+manifest's classes), `boxes` (left, top, right, bottom of each, flattened) and `mentions` (text, start, end, box of
+each, flattened).
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from dafsn_tf.data.items import SPLITS, Item, Mention
 from dafsn_tf.data.manifest import Manifest, Shard, SplitInfo
 from dafsn_tf.errors import DataError
 
-__all__ = ["Manifest", "RecordSplit", "Shard", "SplitInfo", "encode_example", "open_split", "verify", "write_shard"]
+__all__ = ["Manifest", "RecordSplit", "Shard", "SplitInfo", "encode_example", "open_split", "write_shard"]
 
 _HEADER, _FOOTER = 12, 4  # bytes around a record: its length (8) and the length's checksum; the record's checksum
 
@@ -69,7 +70,12 @@ def open_split(data: Path, split: str) -> RecordSplit:
     manifest = Manifest.read(data)
     if split not in SPLITS or not manifest.splits[split].num_images:
         there = ", ".join(name for name in SPLITS if manifest.splits[name].num_images)
-        raise DataError(f"{data} has no split '{split}'. It has: {there}.")
+        what_to_do = (
+            "Prepare it again, with at least 3 pictures or with that split named in the source."
+            if split in SPLITS
+            else "Name one of them."
+        )
+        raise DataError(f"{data} has no split '{split}'. It has: {there}. {what_to_do}")
     info = manifest.splits[split]
     shards = [_map_shard(data / shard.file, shard) for shard in info.shards]
     places: list[tuple[int, int, int]] = []
@@ -88,24 +94,6 @@ def open_split(data: Path, split: str) -> RecordSplit:
         except (DecodeError, ValueError, IndexError, TypeError) as error:
             raise DataError(f"{data / shard.file} is damaged: {error}. Prepare the collection again.") from error
     return RecordSplit(manifest, split, ids, texts, labels, boxes, mentions, shards, places)
-
-
-def verify(data: Path) -> Manifest:
-    """Return the manifest after comparing every record file with its checksum.
-
-    Raises:
-        DataError: the first file that is missing or differs.
-    """
-    data = Path(data)
-    manifest = Manifest.read(data)
-    for split in SPLITS:
-        for shard in manifest.splits[split].shards:
-            _check_size(data / shard.file, shard)
-            with (data / shard.file).open("rb") as file:
-                checksum = hashlib.file_digest(file, "sha256").hexdigest()
-            if checksum != shard.sha256:
-                raise DataError(f"{data / shard.file} does not have its checksum. Prepare the collection again.")
-    return manifest
 
 
 def encode_example(item: Item, image: bytes, class_indices: Sequence[int]) -> bytes:
@@ -134,18 +122,21 @@ def write_shard(path: Path, examples: Iterable[bytes]) -> Shard:
         return Shard(path.name, count, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _check_size(path: Path, shard: Shard) -> None:
+def _map_shard(path: Path, shard: Shard) -> mmap.mmap:
+    """Return a record file's bytes, as the manifest knows them: its checksum covers what TFRecord's own would."""
     if not path.is_file():
         raise DataError(f"{path} is missing, but the manifest names it. Prepare the collection again.")
     size = path.stat().st_size
     if size != shard.bytes:
         raise DataError(f"{path} has {size} bytes, the manifest says {shard.bytes}. Prepare the collection again.")
-
-
-def _map_shard(path: Path, shard: Shard) -> mmap.mmap:
-    _check_size(path, shard)
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    if hashlib.sha256(mapped).hexdigest() != shard.sha256:
+        raise DataError(
+            f"{path} does not have its checksum of the manifest: it is damaged or was changed. "
+            "Prepare the collection again."
+        )
+    return mapped
 
 
 def _scan(mapped: mmap.mmap, shard: Shard) -> Iterator[tuple[int, int]]:
