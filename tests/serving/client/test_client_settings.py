@@ -32,6 +32,7 @@ NOBODY = "127.0.0.1:1"
         ({"timeout": 1e10}, "at most 1e"),
         ({"timeout": "5"}, "The timeout is '5'; it must be a number"),
         ({"keepalive": 0}, "The keepalive is 0; it must be"),
+        ({"tls": True}, r"tls is True; it must be TLS\(...\)"),
     ],
 )
 def test_what_no_client_can_be_made_with(new, options, message):
@@ -99,6 +100,8 @@ def test_headers_travel_with_every_call(new):
         (lambda client: client.reload_config({"\ud800": "/a"}), "The configuration cannot be sent"),
         (lambda client: client.reload_config({"a": "/a"}, {"a": {"stable": HUGE}}), "The configuration cannot be sent"),
         (lambda client: client.reload_config({"a": "/a"}, {"a": {"stable": "1"}}), "The configuration cannot be sent"),
+        (lambda client: client.reload_config({"a": None}), "The configuration cannot be sent"),
+        (lambda client: client.reload_config("/a"), "The configuration cannot be sent"),
     ],
 )
 def test_what_no_call_can_be_made_with(new, call, message):

@@ -90,6 +90,9 @@ def test_several_addresses_want_a_name(new, own):
         ({"ca": "/no/such.pem"}, "/no/such.pem, cannot be read"),
         ({"ca": b"der"}, "must be PEM text"),
         ({"key": b"-----BEGIN"}, "TLS got no certificate"),
+        ({"ca": "a\0b"}, r"The TLS ca is 'a\\x00b'; it must be a path, or PEM as bytes"),
+        ({"ca": 7}, "The TLS ca is 7; it must be a path"),
+        ({"server_name": ""}, "The server_name is ''"),
     ],
 )
 def test_files_that_are_none(new, files, message):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from dafsn_client.errors import InputError
 
+_PORTS = 65536
+
 
 def checked(target: str | Sequence[str]) -> tuple[str, ...]:
     """Return the addresses that a client was given.
@@ -21,6 +23,9 @@ def checked(target: str | Sequence[str]) -> tuple[str, ...]:
     for address in targets:
         if not (isinstance(address, str) and address.strip() and address.isprintable()):
             raise InputError(f"The address {address!r} is none; give 'host:port', such as '127.0.0.1:8500'.")
+        port = address.rpartition(":")[2]
+        if port.isdecimal() and int(port) >= _PORTS:  # gRPC would call another port
+            raise InputError(f"The address '{address}' has no port below {_PORTS}.")
     return targets
 
 
@@ -42,10 +47,8 @@ def joined(targets: Sequence[str]) -> str:
 def _looked_up(target: str) -> list[tuple[str, int]]:
     """Return every host and port that an address stands for."""
     host, colon, port = target.rpartition(":")
-    if not (colon and host and "/" not in host and port.isdecimal() and int(port) < 2**16):
-        raise InputError(
-            f"The address '{target}' is not of the form host:port with a port below 65536; a list takes no other."
-        )
+    if not (colon and host and "/" not in host and port.isdecimal()):
+        raise InputError(f"The address '{target}' is not of the form host:port; a list takes no other.")
     try:
         infos = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

@@ -132,8 +132,7 @@ class AsyncClient:
         timeout: float | None = None,
     ) -> None:
         """See `Client.reload_config`."""
-        paths = {name: os.fspath(base_path) for name, base_path in base_paths.items()}
-        await self._run(self._talk.reload_config(paths, labels), timeout)
+        await self._run(self._talk.reload_config(base_paths, labels), timeout)
 
     async def _run(
         self, steps: Steps[Result], timeout: float | None, transport: "AsyncTransport | None" = None

@@ -167,8 +167,7 @@ class Client:
 
         `labels` maps a model's name to label -> version. Returns when newly named models are available.
         """
-        paths = {name: os.fspath(base_path) for name, base_path in base_paths.items()}
-        self._run(self._talk.reload_config(paths, labels), timeout)
+        self._run(self._talk.reload_config(base_paths, labels), timeout)
 
     def _run(self, steps: Steps[Result], timeout: float | None, transport: Transport | None = None) -> Result:
         carrier = transport or self._transport

@@ -66,6 +66,8 @@ class Connection:
             InputError: arguments that cannot be.
         """
         targets = addresses.checked(target)
+        if not isinstance(tls, TLS | None):
+            raise errors.InputError(f"tls is {tls!r}; it must be TLS(...), or None for plain text.")
         server_name = tls.server_name if tls else None
         if tls and len(targets) > 1 and not server_name:
             raise errors.InputError(

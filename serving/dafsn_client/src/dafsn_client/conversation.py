@@ -4,6 +4,7 @@ Each method is a generator: it yields calls (or a pause), is sent their answers,
 `AsyncClient` carry it out, each in its own way, so that they cannot differ.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -144,7 +145,7 @@ class Conversation:
         )
 
     def reload_config(
-        self, base_paths: Mapping[str, str], labels: Mapping[str, Mapping[str, int]] | None
+        self, base_paths: Mapping[str, str | os.PathLike[str]], labels: Mapping[str, Mapping[str, int]] | None
     ) -> Steps[None]:
         request = requests.reload_config(base_paths, labels)
         yield [Call("HandleReloadConfigRequest", lambda: request)]

@@ -1,5 +1,6 @@
 """Requests about one model, as messages."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,9 @@ class Requests:
         return spec
 
 
-def reload_config(base_paths: Mapping[str, str], labels: Mapping[str, Mapping[str, int]] | None) -> Any:
+def reload_config(
+    base_paths: Mapping[str, str | os.PathLike[str]], labels: Mapping[str, Mapping[str, int]] | None
+) -> Any:
     """Return a ReloadConfigRequest for these models.
 
     Raises:
@@ -68,11 +71,10 @@ def reload_config(base_paths: Mapping[str, str], labels: Mapping[str, Mapping[st
     try:
         for name, base_path in base_paths.items():
             config = request.config.model_config_list.config.add(name=name, model_platform="tensorflow")
-            config.base_path = base_path
+            config.base_path = os.fspath(base_path)
             config.version_labels.update((labels or {}).get(name, {}))
-    except (TypeError, ValueError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise InputError(
-            f"The configuration cannot be sent: {error}. "
-            "Names, paths and labels are texts, versions whole numbers up to 2**63 - 1."
+            f"The configuration cannot be sent: {error}. It maps names to paths, and names to labels to versions."
         ) from error
     return request

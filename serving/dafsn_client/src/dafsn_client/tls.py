@@ -6,6 +6,7 @@ from pathlib import Path
 
 import grpc
 
+from dafsn_client import settings
 from dafsn_client.errors import InputError
 
 Pem = bytes | str | os.PathLike[str]
@@ -22,7 +23,7 @@ class TLS:
         server_name: name in the server's certificate, where that is not the address that is called.
 
     Raises:
-        InputError: a certificate without its key, or a key without certificate.
+        InputError: a certificate without its key, a key without certificate, or a name that is none.
     """
 
     ca: Pem | None = None
@@ -34,6 +35,8 @@ class TLS:
         if (self.certificate is None) != (self.key is None):
             missing = "key" if self.key is None else "certificate"
             raise InputError(f"TLS got no {missing}; a client's certificate and its key belong together.")
+        if self.server_name is not None:
+            settings.text("server_name", self.server_name)
 
     def credentials(self) -> grpc.ChannelCredentials:
         """Return gRPC's form of them.
@@ -53,6 +56,8 @@ def _pem(name: str, pem: Pem | None) -> bytes | None:
         content = pem if isinstance(pem, bytes) else Path(pem).read_bytes()
     except OSError as error:
         raise InputError(f"The TLS file for {name}, {pem}, cannot be read: {error.strerror}.") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"The TLS {name} is {pem!r}; it must be a path, or PEM as bytes. ({error})") from error
     if b"-----BEGIN" not in content:
         where = "the given bytes" if isinstance(pem, bytes) else str(pem)
         raise InputError(f"The TLS {name} must be PEM text; {where} hold no '-----BEGIN'.")
