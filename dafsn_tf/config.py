@@ -119,6 +119,10 @@ class DiscriminatorConfig:
     beta_1: Share = 0.5  # Adam's first moment
 
 
+LEAST_BATCHES = 8  # of an epoch, where a small collection is to have enough steps
+LEAST_BATCH = 16  # images; matching learns little from fewer
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """Batches, optimizer, schedule and selection."""
@@ -134,6 +138,19 @@ class TrainingConfig:
     clip_norm: NotNegative = 5.0  # global norm of the gradients; 0 does not clip
     patience: CountOrNone = 0  # epochs without a better validation score before training stops; 0 never stops early
     mixed_precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    min_steps: CountOrNone = 0  # fewest steps in all: small collections get smaller batches and more epochs
+
+    def for_images(self, images: int) -> "TrainingConfig":
+        """Return the batches and epochs that suit a number of training images, at least 2.
+
+        Batches are never larger than the collection. With `min_steps`, an epoch has at least `LEAST_BATCHES` of them as
+        long as they hold `LEAST_BATCH` images, and there are as many epochs as the steps take.
+        """
+        size = min(self.batch_size, images)
+        if self.min_steps:
+            size = min(size, max(images // LEAST_BATCHES, min(LEAST_BATCH, images)))
+        epochs = max(self.epochs, -(-self.min_steps // (images // size)))
+        return dataclasses.replace(self, batch_size=size, epochs=epochs)
 
 
 @dataclass(frozen=True)

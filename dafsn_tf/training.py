@@ -77,11 +77,11 @@ def train(
     state = _state(run)
     keras.utils.set_random_seed(seed)
     text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
-    batch_size = min(config.training.batch_size, len(records["train"]))
-    steps = len(records["train"]) // batch_size
+    config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
+    steps = len(records["train"]) // config.training.batch_size
     try:
         model = _model(config, vocabulary, manifest, inputs["train"], steps, run, state, write)
-        _fit(model, config, records, inputs, text_preprocessor, run, state, seed, batch_size, write)
+        _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
     except Exception:
         if not state["epochs_done"]:
             shutil.rmtree(run, ignore_errors=True)  # what it holds so far would only be in the way of another try
@@ -281,7 +281,6 @@ def _fit(
     run: Path,
     state: dict[str, Any],
     seed: int,
-    batch_size: int,
     write: Callable[[str], None],
 ) -> None:
     import keras
@@ -292,12 +291,12 @@ def _fit(
     from dafsn_tf.evaluation.evaluate import validate
 
     training = config.training
-    steps = len(records["train"]) // batch_size
+    steps = len(records["train"]) // training.batch_size
     batches = training_batches(
         records["train"],
         text_preprocessor,
         image_size=config.image.image_size,
-        batch_size=batch_size,
+        batch_size=training.batch_size,
         seed=seed,
         epochs=training.epochs,
         first_epoch=state["epochs_done"],
@@ -311,8 +310,8 @@ def _fit(
         return validate(embedder, records["validation"], inputs["validation"], config.evaluation)
 
     write(
-        f"training on {len(records['train'])} images, {steps} batches of {batch_size} an epoch; "
-        f"{model.count_params():,} parameters; run folder {run}"
+        f"training on {len(records['train'])} images, {training.epochs} epochs of {steps} batches of "
+        f"{training.batch_size}; {model.count_params():,} parameters; run folder {run}"
     )
     _keep_rows(run / "metrics.csv", state["epochs_done"])
     table = keras.callbacks.CSVLogger(str(run / "metrics.csv"), append=state["epochs_done"] > 0)
@@ -329,7 +328,7 @@ def _fit(
                 RetrievalValidation(evaluate),
                 table,
                 keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
-                ProgressLines(training.epochs, steps, batch_size, write),
+                ProgressLines(training.epochs, steps, training.batch_size, write),
                 RunCheckpoint(run, state, training.patience),
             ],
         )

@@ -88,3 +88,23 @@ def test_files_of_ones_own(tmp_path):
 def test_strings_with_quotes_survive_toml():
     config = load_config("default", ['image.weights=C:\\weights "new".h5'])
     assert Config.from_dict(tomllib.loads(config.to_toml())) == config
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "epochs"),
+    [
+        (6000, 128, 20),  # enough steps as it is
+        (800, 100, 75),  # eight batches an epoch
+        (60, 16, 200),  # no smaller than sixteen images
+        (5, 5, 600),  # one batch an epoch
+    ],
+)
+def test_small_collections_get_smaller_batches_and_more_epochs(images, size, epochs):
+    training = TrainingConfig(batch_size=128, epochs=20, min_steps=600).for_images(images)
+    assert (training.batch_size, training.epochs) == (size, epochs)
+    assert training.epochs * (images // training.batch_size) >= 600
+
+
+def test_without_a_least_number_of_steps_only_the_batch_fits_itself():
+    training = TrainingConfig(batch_size=128, epochs=20).for_images(60)
+    assert (training.batch_size, training.epochs) == (60, 20)
