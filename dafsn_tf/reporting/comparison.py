@@ -1,0 +1,174 @@
+"""Runs of several methods as one table: means, deviations, and paired bootstrap intervals of differences to DAFSN."""
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, stdev
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dafsn_tf.evaluation.metrics import RECALL_CUTS
+from dafsn_tf.evaluation.protocols import DIRECTIONS
+
+_CHUNK = 500  # resamples drawn at once
+
+Run = Mapping[str, Any]  # contents of a run's file, see `dafsn_tf.baselines.trial`
+Queries = Mapping[str, Sequence[float | None]]  # a direction's values by name, one a query, of `baselines.queries`
+Measure = Callable[[Queries], np.ndarray]
+
+
+class Interval(NamedTuple):
+    """A mean and the interval around it."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def paired_bootstrap(
+    differences: Sequence[np.ndarray], *, resamples: int = 10_000, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """Return the mean difference and its bootstrap interval (percentiles).
+
+    Of one split its items are drawn, with replacement, as many as there are; of several, first the splits and then the
+    items of each split drawn. The mean is that of the splits' means.
+
+    Two items that differ by 0 and 1: a resample's mean is 0, 1/2 or 1 with probability 1/4, 1/2, 1/4. The interval of
+    level .95 is [0, 1], that of level .4 is [1/2, 1/2].
+
+    Args:
+        differences: of each split, (B,): what one method gained over the other on each item.
+        resamples: how many.
+        level: share of the resamples within the interval.
+        seed: of the drawing.
+    """
+    random = np.random.default_rng(seed)
+    splits = len(differences)
+    drawn = random.integers(0, splits, (resamples, splits)) if splits > 1 else np.zeros((resamples, 1), int)
+    means = np.empty((resamples, splits))
+    for split, values in enumerate(differences):
+        places = np.argwhere(drawn == split)
+        for start in range(0, len(places), _CHUNK):
+            chunk = places[start : start + _CHUNK]
+            items = random.integers(0, len(values), (len(chunk), len(values)))
+            means[tuple(chunk.T)] = values[items].mean(axis=1)
+    low, high = np.quantile(means.mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(np.mean([values.mean() for values in differences])), float(low), float(high))
+
+
+def picture_values(run: Run, measure: Measure) -> np.ndarray:
+    """Return what each picture adds to a run's figure, (B,); their mean is the figure, averaged over both directions.
+
+    A picture's queries, itself and its texts, stand together: they are not independent of each other.
+
+    Args:
+        run: contents of a run's file.
+        measure: takes a direction's values by name, returns that of each query; NaN leaves a query out.
+    """
+    images = run["images"]
+    total = np.zeros(images)
+    for direction in DIRECTIONS:
+        queries = run["per_query"][direction]
+        values = measure(queries)
+        counted = ~np.isnan(values)
+        sums = np.bincount(np.array(queries["image"])[counted], values[counted], minlength=images)
+        total += sums * images / counted.sum() / len(DIRECTIONS)
+    return total
+
+
+def average_precision(queries: Queries) -> np.ndarray:
+    """Return each query's average precision; its mean is MAP@all."""
+    return np.array(queries["average_precision"], float)
+
+
+def mean_recall(queries: Queries) -> np.ndarray:
+    """Return the share of the cuts 1, 5 and 10 at which each query has found its pair."""
+    ranks = np.array(queries["first_relevant_rank"], float)
+    found = np.mean([ranks <= cut for cut in RECALL_CUTS], axis=0)
+    return np.where(np.isnan(ranks), np.nan, found)
+
+
+MEASURES: dict[str, Measure] = {"MAP@all": average_precision, "mean recall": mean_recall}
+
+
+def comparison_table(
+    runs: Sequence[Run], missing: Sequence[str] = (), skipped: Sequence[str] = (), reference: str = "dafsn"
+) -> str:
+    """Return runs as a Markdown table, one row a method, with what is missing or was skipped below it.
+
+    Figures are means over seeds, then over splits; ± is the standard deviation over seeds, or over splits where there
+    are several. Differences are the reference's figure minus the method's: values are averaged over seeds first, and
+    the interval is `paired_bootstrap`'s, over pictures with their texts (and splits), of those splits that both have.
+    """
+    lines = [*_title(runs), ""] if runs else []
+    if runs:
+        directions = [f"{name.replace('_', ' ')} recall@1 / 5 / 10" for name in DIRECTIONS]
+        columns = [column for name in MEASURES for column in (name, f"{reference} minus it")]
+        rows = [["method", "runs", *columns, *directions]]
+        rows += [_row(method, runs, reference) for method in dict.fromkeys(run["method"] for run in runs)]
+        lines += _markdown(rows)
+    for title, entries in (("Still missing", missing), ("Skipped", skipped)):
+        if entries:
+            lines += ["", f"{title}:", *(f"- {entry}" for entry in entries)]
+    return "\n".join(lines).lstrip()
+
+
+def _title(runs: Sequence[Run]) -> list[str]:
+    first = runs[0]
+    splits = len({run["collection"] for run in runs})
+    seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
+    return [
+        f"{first['dataset']}, {splits} test split{'s' * (splits > 1)} of {first['images']} images and {first['texts']} "
+        f"texts, protocol {first['per_query']['protocol']}; seeds {seeds}. MAP@all and mean recall (at 1, 5, 10) are "
+        "averages of both directions; intervals: paired bootstrap, 95 %."
+    ]
+
+
+def _row(method: str, runs: Sequence[Run], reference: str) -> list[str]:
+    own = [run for run in runs if run["method"] == method]
+    cells = [method, str(len(own))]
+    for measure in MEASURES.values():
+        ours, theirs = (
+            _by_split([run for run in runs if run["method"] == name], measure) for name in (reference, method)
+        )
+        cells.append(_figure(own, measure))
+        shared = [split for split in theirs if split in ours]
+        if method == reference or not shared:
+            cells.append("")
+        else:
+            interval = paired_bootstrap([ours[split] - theirs[split] for split in shared])
+            cells.append(f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]")
+    for direction in DIRECTIONS:
+        cells.append(" / ".join(f"{_recall(own, direction, cut):.3f}" for cut in RECALL_CUTS))
+    return cells
+
+
+def _by_split(runs: Sequence[Run], measure: Measure) -> dict[str, np.ndarray]:
+    """Return each split's picture values, averaged over the runs' seeds."""
+    values: dict[str, list[np.ndarray]] = {}
+    for run in runs:
+        values.setdefault(run["collection"], []).append(picture_values(run, measure))
+    return {split: np.mean(of_seeds, axis=0) for split, of_seeds in values.items()}
+
+
+def _figure(runs: Sequence[Run], measure: Measure) -> str:
+    splits = _by_split(runs, measure)
+    figures = [float(values.mean()) for values in splits.values()]
+    spread = figures if len(figures) > 1 else [float(picture_values(run, measure).mean()) for run in runs]
+    deviation = f" ± {stdev(spread):.3f}" if len(spread) > 1 else ""
+    return f"{mean(figures):.3f}{deviation}"
+
+
+def _recall(runs: Sequence[Run], direction: str, cut: int) -> float:
+    values: dict[str, list[float]] = {}
+    for run in runs:
+        of_run = run["test"]["protocols"][run["per_query"]["protocol"]][run["score"]][direction]
+        values.setdefault(run["collection"], []).append(of_run[f"recall@{cut}"])
+    return mean(mean(of_seeds) for of_seeds in values.values())
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    padded = [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]
+    return [padded[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *padded[1:]]

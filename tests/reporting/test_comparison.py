@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+
+from dafsn_tf.reporting.comparison import (
+    average_precision,
+    comparison_table,
+    mean_recall,
+    paired_bootstrap,
+    picture_values,
+)
+
+
+def run(method, seed=0, split="a" * 64, precision=(1.0, 0.5), text_precision=(0.5, 0.5), ranks=(1, 7)):
+    def direction(values, images):
+        return {
+            "average_precision": list(values),
+            "first_relevant_rank": [ranks[image] for image in images],
+            "image": images,
+        }
+
+    recalls = {f"recall@{cut}": float(np.mean(np.array(ranks) <= cut)) for cut in (1, 5, 10)}
+    return {
+        "method": method,
+        "dataset": "toy",
+        "collection": split,
+        "seed": seed,
+        "images": 2,
+        "texts": 2,
+        "score": "score",
+        "test": {"protocols": {"document": {"score": {"image_to_text": recalls, "text_to_image": recalls}}}},
+        "per_query": {
+            "protocol": "document",
+            "image_to_text": direction(precision, [0, 1]),
+            "text_to_image": direction(text_precision, [0, 1]),
+        },
+    }
+
+
+def test_worked_example_of_the_docstring():
+    """Two items: the resamples' means are 0, 1/2, 1 with probability 1/4, 1/2, 1/4."""
+    assert paired_bootstrap([np.array([0.0, 1.0])]) == (0.5, 0, 1)
+    assert paired_bootstrap([np.array([0.0, 1.0])], level=0.4) == (0.5, 0.5, 0.5)
+    assert paired_bootstrap([np.array([0.0, 1.0])], level=0.4, seed=5) == (0.5, 0.5, 0.5)
+
+
+def test_splits_are_drawn_before_their_items():
+    """Items alike within each split: all that varies is which splits are drawn, again 1/4, 1/2, 1/4."""
+    splits = [np.zeros(7), np.ones(3)]
+    assert paired_bootstrap(splits) == (0.5, 0, 1)
+    assert paired_bootstrap(splits, level=0.4) == (0.5, 0.5, 0.5)
+
+
+def test_what_is_always_so_has_no_width():
+    assert paired_bootstrap([np.full(5, 0.25), np.full(9, 0.25)]) == (0.25, 0.25, 0.25)
+
+
+def test_the_interval_of_many_items_is_the_normal_ones():
+    values = np.random.default_rng(0).normal(0.1, 1, 1000)
+    interval = paired_bootstrap([values])
+    error = 1.96 * values.std() / np.sqrt(1000)
+    assert interval.mean == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(values.mean() - error, abs=0.1 * error)
+    assert interval.high == pytest.approx(values.mean() + error, abs=0.1 * error)
+
+
+def test_pictures_add_up_to_the_figure():
+    record = run("cca")
+    record["per_query"]["text_to_image"] = {
+        "average_precision": [1.0, 0.2, None, 0.6],
+        "first_relevant_rank": [1, 2, 11, 5],
+        "image": [0, 0, 0, 1],
+    }
+    values = picture_values(record, average_precision)
+    assert values.shape == (2,)
+    assert values.mean() == pytest.approx((0.75 + 0.6) / 2)
+    of_recall = picture_values(record, mean_recall)
+    assert of_recall.mean() == pytest.approx(((3 + 1) / 6 + (3 + 2 + 0 + 2) / 12) / 2)
+
+
+def rows_of(table):
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+    return {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
+
+
+def test_a_row_has_mean_deviation_and_difference():
+    runs = [run("dafsn", 0, precision=(1, 1)), run("dafsn", 1, precision=(1, 0.8)), run("cca"), run("cca", 1)]
+    rows = rows_of(comparison_table(runs))
+    assert rows["dafsn"]["runs"] == "2"
+    assert rows["dafsn"]["MAP@all"] == "0.725 ± 0.035"  # (1 + .5) / 2 and (.9 + .5) / 2
+    assert rows["cca"]["MAP@all"] == "0.625 ± 0.000"
+    # Picture 0 differs by 0; picture 1 by (.9 - .5) / 2, its seeds' mean.
+    columns = [name for name in comparison_table(runs).splitlines()[2].split("|") if "minus" in name]
+    assert len(columns) == 2
+    line = next(line for line in comparison_table(runs).splitlines() if line.startswith("| cca"))
+    assert "+0.100 [+0.000, +0.200]" in line
+    assert rows["cca"]["image to text recall@1 / 5 / 10"] == "0.500 / 0.500 / 1.000"
+
+
+def test_several_splits_have_a_deviation_over_splits():
+    runs = [run("dafsn", split=name * 64, precision=(1, value)) for name, value in (("a", 1), ("b", 0.8))]
+    runs += [run("cca", split="a" * 64)]
+    rows = rows_of(comparison_table(runs))
+    assert rows["dafsn"]["MAP@all"] == "0.725 ± 0.035"
+    assert rows["cca"]["MAP@all"] == "0.625"
+    line = next(line for line in comparison_table(runs).splitlines() if line.startswith("| cca"))
+    assert "+0.125 [+0.000, +0.250]" in line  # of the split that both have
+    assert "2 test splits of 2 images" in comparison_table(runs)
+
+
+def test_missing_and_skipped_runs_are_listed():
+    table = comparison_table([run("cca")], ["scan on toy-1234, seed 2"], ["acmr on toy-1234: no classes"])
+    assert "Still missing:\n- scan on toy-1234, seed 2" in table
+    assert "Skipped:\n- acmr on toy-1234: no classes" in table
+    assert comparison_table([], ["dafsn on toy-1234, seed 0"]) == "Still missing:\n- dafsn on toy-1234, seed 0"
