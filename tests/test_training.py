@@ -58,6 +58,7 @@ def test_a_run_leaves_what_it_promises(finished):
         rows[0].split(",")
     )
     assert load_config(folder / "config.toml") == tiny_config()
+    assert load_run(folder, weights="elsewhere.h5").config.image.weights == "elsewhere.h5"
     assert 0 <= result["selection"] <= 1
     assert 1 <= result["best_epoch"] <= 3
     assert sum("discriminator accuracy" in line for line in lines) == 3
@@ -188,6 +189,6 @@ def test_a_run_folder_that_cannot_be_made_is_named_before_any_work(tmp_path):
 
 def test_weights_that_are_not_there_leave_no_run_behind(shapes_data, tmp_path):
     config = load_config("default", ["image.weights=absent.h5", "image.image_size=75"])
-    with pytest.raises(WeightsError, match=r"No weights at absent\.h5"):
+    with pytest.raises(WeightsError, match=r"There is no file absent\.h5"):
         train(config, shapes_data, tmp_path / "run", write=lambda line: None)
     assert not (tmp_path / "run").exists()

@@ -1,8 +1,10 @@
-"""What commands share: where progress goes, and a quiet TensorFlow."""
+"""What commands share: where progress goes, and the check of files they will write."""
 
-import logging
 import os
 import sys
+from pathlib import Path
+
+from dafsn_tf.errors import DafsnError
 
 
 def say(line: str) -> None:
@@ -10,8 +12,18 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up notes off the terminal; a user's own setting stands. Call before importing it."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+def check_writable(path: Path | None, option: str) -> None:
+    """Refuse, before any work is done for it, a file that could not be written.
+
+    Raises:
+        DafsnError: names the option, what is in the way and what to do.
+    """
+    if path is None:
+        return
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise DafsnError(f"{option} {path} is a folder: name a file.")
+    if not folder.is_dir():
+        raise DafsnError(f"{option} {path} cannot be written: there is no folder {folder}. Make it first.")
+    if not os.access(folder, os.W_OK):
+        raise DafsnError(f"{option} {path} cannot be written: {folder} is read-only. Name another file.")

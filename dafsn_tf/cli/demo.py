@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import quiet_tensorflow, say
+from dafsn_tf.cli.console import say
 from dafsn_tf.config import load_config
 
 
@@ -18,7 +18,6 @@ def demo(
 ) -> None:
     """Generate scenes, train, evaluate, export, serve and query: a few minutes on two cores."""
     config = load_config("shapes", overrides or ())
-    quiet_tensorflow()
     from dafsn_tf.demo import run_demo
 
     run_demo(out, config, seed, write=say, answer=typer.echo)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import quiet_tensorflow, say
+from dafsn_tf.cli.console import check_writable, say
 
 
 def evaluate(
@@ -19,14 +19,18 @@ def evaluate(
     attention_file: Annotated[
         Path | None, typer.Option("--attention", help="Write the pointing game (records with boxes) to this file.")
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Inception-v3's weights, where the file that the run names is not here.")
+    ] = None,
 ) -> None:
     """Measure a run: both directions, three scores, MAP, recall, median rank, chance."""
-    quiet_tensorflow()
+    check_writable(json_file, "--json")
+    check_writable(attention_file, "--attention")
     from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
     from dafsn_tf.reporting.tables import metrics_table
     from dafsn_tf.runs import load_run, write_json
 
-    loaded = load_run(run)
+    loaded = load_run(run, weights)
     evaluation = evaluate_run(loaded, data, split, _progress())
     typer.echo(metrics_table(evaluation))
     if json_file:

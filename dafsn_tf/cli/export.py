@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import quiet_tensorflow
+from dafsn_tf.errors import ExportError
 
 
 class Part(StrEnum):
@@ -27,12 +27,16 @@ def export(
     only: Annotated[Part | None, typer.Option(help="Export this side alone; text needs no backbone.")] = None,
     float16: Annotated[bool, typer.Option("--float16", help="Keep kernels in half precision: half the size.")] = False,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures get a status.")] = 50_000_000,
+    weights: Annotated[
+        Path | None, typer.Option(help="Inception-v3's weights, where the file that the run names is not here.")
+    ] = None,
     license: Annotated[str, typer.Option(help="The model's licence, for its card.")] = "",
 ) -> None:
     """Write the next version of a model for TensorFlow Serving."""
-    quiet_tensorflow()
+    if to.exists() and not to.is_dir():
+        raise ExportError(f"--to {to} is a file: name a folder, which versions are numbered below.")
     from dafsn_tf.export import ExportOptions, export_run
     from dafsn_tf.runs import load_run
 
     options = ExportOptions(only.value if only else None, float16, max_pixels, top_k, split, license)
-    typer.echo(f"version written to {export_run(load_run(run), to, data=data, options=options)}")
+    typer.echo(f"version written to {export_run(load_run(run, weights), to, data=data, options=options)}")

@@ -10,6 +10,7 @@ from dafsn_tf.cli.evaluate import evaluate
 from dafsn_tf.cli.export import export
 from dafsn_tf.cli.prepare import prepare
 from dafsn_tf.cli.query import PassedOn, query
+from dafsn_tf.cli.quiet import quiet_tensorflow
 from dafsn_tf.cli.serve import serve
 from dafsn_tf.cli.train import train
 from dafsn_tf.errors import DafsnError
@@ -26,9 +27,10 @@ for command in (prepare, train, evaluate, export, serve, query, demo):
 
 def main() -> None:
     """Run the command line; return its exit code to the shell."""
+    quiet_tensorflow()
     try:
         app()
-    except DafsnError as error:
+    except (DafsnError, OSError) as error:  # a full disk, a folder that may not be read: nothing of ours is wrong
         Console(stderr=True).print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:

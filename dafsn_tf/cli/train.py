@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import quiet_tensorflow, say
+from dafsn_tf.cli.console import say
 from dafsn_tf.config import load_config
 
 
@@ -19,12 +19,14 @@ def train(
 ) -> None:
     """Train a model on a prepared collection."""
     resolved = load_config(config, overrides or ())
-    quiet_tensorflow()
     from dafsn_tf import training
 
     try:
         training.train(resolved, data, run, seed=seed, resume=resume, write=say)
     except KeyboardInterrupt:
-        again = f"--config {run}/config.toml --data {data} --run {run} --seed {seed} --resume"
-        say(f"interrupted; go on with: dafsn train {again}")
+        if (run / "run.json").exists():
+            again = f"dafsn train --config {run}/config.toml --data {data} --run {run} --seed {seed} --resume"
+        else:
+            again = "the same command"
+        say(f"interrupted; go on with: {again}")
         raise
