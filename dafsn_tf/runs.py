@@ -20,7 +20,7 @@ from typing import Any
 from dafsn_tf.config import Config, ImageConfig, load_config
 from dafsn_tf.data.features import FrozenFeatures, Progress, cached_features
 from dafsn_tf.data.records import RecordSplit
-from dafsn_tf.errors import RunError, WeightsError
+from dafsn_tf.errors import RunError
 
 VOCABULARY = "vocabulary.txt"
 
@@ -49,10 +49,10 @@ class Run:
 
 
 def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
-    """Return the run in a folder.
+    """Return the run in a folder, or the model of a preset as if it were one.
 
     Args:
-        path: the folder.
+        path: the folder; or a folder that `DAFSN.save_to_preset` wrote, or the name of a model that the package ships.
         weights: file of the frozen backbone's weights, where the one that the configuration names is not at hand.
 
     Raises:
@@ -60,12 +60,13 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
     """
     import keras
 
-    from dafsn_tf.models import DAFSN  # noqa: F401  (registers the model with Keras)
+    from dafsn_tf.models.presets import HEADS, Assets, load_heads, shipped_preset
     from dafsn_tf.preprocessing.text import TextPreprocessor
 
-    path = Path(path)
+    path = Path(path) if Path(path).exists() else shipped_preset(str(path)) or Path(path)
     info = read_run_info(path)
-    if not (path / "best.keras").exists() or not (path / "fusion.json").exists():
+    is_preset = (path / HEADS).is_file()
+    if not is_preset and not ((path / "best.keras").is_file() and (path / "fusion.json").is_file()):
         raise RunError(
             f"{path} holds an unfinished run. Go on with: dafsn train --config {path}/config.toml "
             f"--data {info['data']} --run {path} --resume"
@@ -73,13 +74,20 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
     config = load_config(path / "config.toml")
     if weights is not None:
         config = replace(config, image=replace(config.image, weights=str(weights)))
+    vocabulary, fusion = read_vocabulary(path), json.loads((path / "fusion.json").read_text(encoding="utf-8"))
+    if is_preset:
+        model = load_heads(path)
+    else:
+        model: Any = keras.models.load_model(path / "best.keras", compile=False)
+        kept = {name: value for name, value in info.items() if name not in ("data", "command", "environment")}
+        model.assets = Assets(tuple(vocabulary), fusion, {**kept, "data": info["dataset"]})
     return Run(
         path=path,
         config=config,
-        model=keras.models.load_model(path / "best.keras", compile=False),
-        text_preprocessor=TextPreprocessor(read_vocabulary(path), config.text.max_words, config.text.oov_buckets),
+        model=model,
+        text_preprocessor=TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets),
         classes=tuple(info["classes"]),
-        fusion=json.loads((path / "fusion.json").read_text(encoding="utf-8")),
+        fusion=fusion,
         info=info,
     )
 
@@ -148,19 +156,11 @@ def split_features(
     """
     if run.model.image_encoder.backbone is not None:
         return None
+    from dafsn_tf.models.presets import check_fingerprint
+
     backbone = load_backbone(run.config.image)
     check_fingerprint(backbone, run.info["backbone_fingerprint"])
     return cached_features(Path(data), records, run.config.image, backbone, progress)
-
-
-def check_fingerprint(backbone: Any, expected: str) -> None:
-    """Refuse a backbone other than the one the heads were trained on."""
-    found = backbone.fingerprint()
-    if found != expected:
-        raise WeightsError(
-            f"These heads were trained over a backbone with fingerprint {expected[:12]}..., the weights given have "
-            f"{found[:12]}.... Name the weights of training by DAFSN_INCEPTION_WEIGHTS or --set image.weights=FILE."
-        )
 
 
 def complete_model(run: Run) -> Any:
@@ -169,18 +169,6 @@ def complete_model(run: Run) -> Any:
     Raises:
         WeightsError: the backbone's weights cannot be had, or are not those of training.
     """
-    from dafsn_tf.models import DAFSN
+    from dafsn_tf.models.presets import with_backbone
 
-    if run.model.image_encoder.backbone is not None:
-        return run.model
-    model = DAFSN(run.config, run.model.vocabulary_size, run.model.num_classes, include_backbone=True)
-    model.build()
-    backbone = model.image_encoder.backbone
-    backbone.load_pretrained(run.config.image.weights)
-    check_fingerprint(backbone, run.info["backbone_fingerprint"])
-    for name in ("text_encoder", "classifier", "discriminator"):
-        if getattr(model, name) is not None:
-            getattr(model, name).set_weights(getattr(run.model, name).get_weights())
-    for name in ("region_standardizer", "global_standardizer", "region_projection", "global_projection"):
-        getattr(model.image_encoder, name).set_weights(getattr(run.model.image_encoder, name).get_weights())
-    return model
+    return with_backbone(run.model, run.config.image.weights)

@@ -9,7 +9,7 @@ from typing import Any
 from keras import ops
 
 
-def matching_loss(scores: Any, same_item: Any, same_class: Any, gamma3: float = 10.0, positives: str = "pairs") -> Any:
+def matching_loss(scores: Any, same_item: Any, same_class: Any, gamma3: Any = 10.0, positives: str = "pairs") -> Any:
     """Return the mean cross-entropy of each text over the images plus that of each image over the texts.
 
     Text i belongs to image i. Other texts of the same image are never negatives.

@@ -1,6 +1,7 @@
 """DAFSN: the attentional fine-grained similarity network against the modal discriminative network."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -87,11 +88,12 @@ class DAFSN(keras.Model):
         self.attention = WordRegionAttention(
             model.gamma1, model.gamma2, model.word_pooling, direction=model.attention, dtype=policy
         )
-        self.classifier = keras.layers.Dense(num_classes, dtype=policy) if num_classes else None
+        self.classifier: Any = keras.layers.Dense(num_classes, dtype=policy) if num_classes else None
         self.discriminator = ModalityDiscriminator(
             config.discriminator.hidden_dim, config.discriminator.dropout, dtype=policy
         )
-        self.log_gamma3 = None
+        self.log_gamma3: Any = None
+        self.assets: Any = None  # `models.presets.Assets`, where the model comes from a run or a preset
         self.discriminator_steps = config.discriminator.steps
         self.total_steps = 1
         self.trackers = {name: keras.metrics.Mean(name=name) for name in (*LOSSES, "discriminator_accuracy")}
@@ -269,6 +271,45 @@ class DAFSN(keras.Model):
         return list(self.trackers.values())
 
     # Saving
+
+    def heads(self) -> dict[str, Any]:
+        """Return every layer with weights by name, but for a frozen backbone."""
+        encoder = self.image_encoder
+        layers = {
+            "text_encoder": self.text_encoder,
+            **{
+                name: getattr(encoder, name)
+                for name in ("region_standardizer", "global_standardizer", "region_projection", "global_projection")
+            },
+            "image_pooling": encoder.pooling,
+            "backbone": encoder.backbone if encoder.backbone is not None and not encoder.backbone.frozen else None,
+            "classifier": self.classifier,
+            "discriminator": self.discriminator,
+        }
+        return {name: layer for name, layer in layers.items() if layer is not None}
+
+    def save_to_preset(self, folder: str | Path, terms: str = "") -> Path:
+        """Write the model to a folder that `from_preset` reads; see `models.presets.save_preset`."""
+        from dafsn_tf.models.presets import save_preset
+
+        return save_preset(self, folder, terms)
+
+    @classmethod
+    def from_preset(cls, folder_or_name: str | Path, weights: str | None = None) -> "DAFSN":
+        """Return a model that somebody saved, ready for pixels and word ids.
+
+        Args:
+            folder_or_name: a folder that `save_to_preset` wrote, or the name of a model that the package ships.
+            weights: of the frozen backbone, as `image.weights` of a configuration; the stored configuration's where
+                None.
+
+        Raises:
+            RunError: no such preset. WeightsError: the backbone's weights cannot be had, or are not those of training.
+        """
+        from dafsn_tf.models.presets import load_heads, preset_folder, with_backbone
+
+        model = load_heads(preset_folder(folder_or_name))
+        return with_backbone(model, weights or model.config.image.weights)
 
     def get_config(self) -> dict[str, Any]:
         return {

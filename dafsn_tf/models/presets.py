@@ -1,0 +1,202 @@
+"""Models that people pass on: a folder with the heads in half precision and everything they need to answer.
+
+FOLDER/
+  config.toml       the configuration
+  vocabulary.txt    one word a line
+  heads.npz         weights of everything but a frozen backbone, kernels in float16
+  fusion.json       how scores are mixed
+  run.json          data set, classes, seed, fingerprint of the frozen backbone, figures
+  README.md         the model card
+
+Heads fit only the backbone they were trained on; its weights are not part of the folder.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dafsn_tf.config import load_config
+from dafsn_tf.errors import RunError, WeightsError
+from dafsn_tf.layers.backbones import NAME_WEIGHTS
+from dafsn_tf.models.dafsn import DAFSN
+
+HEADS = "heads.npz"
+
+
+@dataclass(frozen=True)
+class Assets:
+    """What a model needs beside its weights to answer for raw texts and pictures.
+
+    Attributes:
+        vocabulary: words of the training split, in the order of their ids.
+        fusion: `evaluation.fusion.Fusion` as a dictionary.
+        info: of the run: "dataset", "classes", "documents", "seed", "backbone_fingerprint", "result".
+    """
+
+    vocabulary: tuple[str, ...]
+    fusion: dict[str, float]
+    info: dict[str, Any]
+
+
+def preset_folder(folder_or_name: str | Path) -> Path:
+    """Return the folder of a saved preset, or of one that the package ships.
+
+    Raises:
+        RunError: neither; the shipped ones are named.
+    """
+    if Path(folder_or_name).joinpath(HEADS).is_file():
+        return Path(folder_or_name)
+    found = shipped_preset(str(folder_or_name))
+    if found is None:
+        raise RunError(
+            f"'{folder_or_name}' is neither a folder with {HEADS} nor a model that the package ships "
+            f"({', '.join(sorted(_shipped())) or 'none'}). Make one with model.save_to_preset(FOLDER)."
+        )
+    return found
+
+
+def shipped_preset(name: str) -> Path | None:
+    """Return the folder of a model that the package ships; None where it ships none of that name."""
+    return _shipped().get(name)
+
+
+def _shipped() -> dict[str, Path]:
+    folder = Path(str(resources.files("dafsn_tf"))) / "pretrained"
+    return {path.parent.name: path.parent for path in folder.glob(f"*/{HEADS}")}
+
+
+def save_preset(model: DAFSN, folder: str | Path, terms: str = "") -> Path:
+    """Write a model to a folder, aside first, and return the folder.
+
+    Args:
+        model: with its `assets`, as `load_run` and `from_preset` give it.
+        folder: absent or empty.
+        terms: what users must know of the data's licence; part of the card.
+
+    Raises:
+        RunError: a model without assets, or a folder that holds something.
+    """
+    folder = Path(folder)
+    if model.assets is None:
+        raise RunError(
+            "This model knows no vocabulary, so nobody could ask it in words. Save the model of a finished run: "
+            "load_run(RUN).model.save_to_preset(FOLDER)."
+        )
+    if folder.exists() and any(folder.iterdir()):
+        raise RunError(f"{folder} exists and is not empty. Choose another folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    arrays: dict[str, Any] = {name: _narrow(array) for name, array in _weights(model)}
+    np.savez_compressed(aside / HEADS, **arrays)
+    (aside / "config.toml").write_text(model.config.to_toml(), encoding="utf-8")
+    (aside / "vocabulary.txt").write_text("\n".join(model.assets.vocabulary), encoding="utf-8")
+    for name, values in (("fusion.json", model.assets.fusion), ("run.json", model.assets.info)):
+        (aside / name).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+    (aside / "README.md").write_text(_card(model, folder.name, terms), encoding="utf-8")
+    if folder.exists():
+        folder.rmdir()
+    os.replace(aside, folder)
+    return folder
+
+
+def load_heads(folder: Path) -> DAFSN:
+    """Return the model of a preset's folder with its assets, without a frozen backbone.
+
+    Raises:
+        RunError: weights that do not fit the configuration beside them.
+    """
+    config = load_config(folder / "config.toml")
+    info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    vocabulary = (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    fusion = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
+    with np.load(folder / HEADS) as stored:
+        weights = {name: stored[name].astype("float32") for name in stored.files}
+    classes = len(info["classes"]) if any(name.startswith("classifier/") for name in weights) else 0
+    model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
+    model.build()
+    expected = {name: array.shape for name, array in _weights(model)}
+    if expected != {name: array.shape for name, array in weights.items()}:
+        raise RunError(f"{folder / HEADS} does not fit {folder / 'config.toml'}: take both from one model.")
+    for name, layer in model.heads().items():
+        layer.set_weights([weights[f"{name}/{number}"] for number in range(len(layer.get_weights()))])
+    model.assets = Assets(tuple(vocabulary), fusion, info)
+    return model
+
+
+def with_backbone(model: DAFSN, weights: str) -> DAFSN:
+    """Return a model with its frozen backbone, so that it reads pixels; itself where it has one.
+
+    Args:
+        model: heads, with assets.
+        weights: as `image.weights` of a configuration.
+
+    Raises:
+        WeightsError: the backbone's weights cannot be had, or are not those of training.
+    """
+    if model.image_encoder.backbone is not None:
+        return model
+    complete = DAFSN(model.config, model.vocabulary_size, model.num_classes, include_backbone=True)
+    complete.build()
+    complete.image_encoder.backbone.load_pretrained(weights)
+    check_fingerprint(complete.image_encoder.backbone, model.assets.info["backbone_fingerprint"])
+    ours = complete.heads()
+    for name, layer in model.heads().items():
+        ours[name].set_weights(layer.get_weights())
+    complete.assets = model.assets
+    return complete
+
+
+def check_fingerprint(backbone: Any, expected: str) -> None:
+    """Refuse a backbone other than the one the heads were trained on.
+
+    Raises:
+        WeightsError: other weights.
+    """
+    found = backbone.fingerprint()
+    if found != expected:
+        raise WeightsError(
+            f"These heads were trained over a backbone with fingerprint {expected[:12]}..., the weights given have "
+            f"{found[:12]}.... Use the weights of training. {NAME_WEIGHTS}"
+        )
+
+
+def _weights(model: DAFSN) -> Iterable[tuple[str, np.ndarray]]:
+    for name, layer in model.heads().items():
+        for number, array in enumerate(layer.get_weights()):
+            yield f"{name}/{number}", array
+
+
+def _narrow(array: np.ndarray) -> np.ndarray:
+    """Return kernels and embeddings in float16; biases and statistics are few, and variances leave its range."""
+    return array.astype("float16") if array.ndim > 1 else array
+
+
+def _card(model: DAFSN, name: str, terms: str) -> str:
+    info = model.assets.info
+    lines = [f"# {name}", "", f"A DAFSN model trained on {info['dataset']}, seed {info['seed']}."]
+    if info["classes"]:
+        lines += ["", f"Classes: {', '.join(info['classes'])}."]
+    fingerprint = info["backbone_fingerprint"]
+    if fingerprint:
+        used = f"{model.config.image.region_layer} and {model.config.image.global_layer}"
+        lines += ["", f"Needs Inception-v3's ImageNet weights ({used}; fingerprint {fingerprint}), which are not here."]
+    validation = info.get("result", {}).get("validation")
+    if validation:
+        protocol, scores = next(iter(validation["protocols"].items()))
+        lines += ["", f"Validation split, protocol {protocol}, fused score:", ""]
+        for direction, values in scores["fused"].items():
+            figures = ", ".join(f"{metric} {values[metric]:.3f}" for metric in ("map@all", "recall@1", "recall@10"))
+            lines.append(f"- {direction.replace('_', ' ')}: {figures}")
+    if terms:
+        lines += ["", f"Terms: {terms}"]
+    lines += ["", "```python", "from dafsn_tf import DAFSN", "", f'model = DAFSN.from_preset("{name}")', "```", ""]
+    return "\n".join(lines)
