@@ -79,11 +79,12 @@ class Encoder(tf.Module):
         """Return the model's features (n, ...) of pixels (n, H, W, 3), n = 0 included.
 
         On some processors oneDNN's convolutions hand an input without rows on as it is, in the input's shape; such an
-        input is given one blank row on its way through.
+        input is given one blank row on its way through. Not by padding: what pads before a convolution becomes part of
+        it there, and rows are then not padded.
         """
         rows = tf.shape(pixels)[0]
-        paddings: Any = [[0, tf.cast(rows == 0, tf.int32)], [0, 0], [0, 0], [0, 0]]
-        features = self.model.encode_images(tf.pad(pixels, paddings), training=False)
+        blank = tf.zeros([tf.cast(rows == 0, tf.int32), *pixels.shape[1:]])
+        features = self.model.encode_images(tf.concat([pixels, blank], axis=0), training=False)
         return {name: values[:rows] for name, values in features.items()}
 
     @tf.function(input_signature=[TEXTS, IMAGES])
