@@ -2,6 +2,7 @@
 
     python benchmarks/results.py                                   builds both (make results)
     python benchmarks/results.py record NAME --evaluation FILE...  writes runs/NAME.json
+    python benchmarks/results.py beside NAME --evaluation FILE...  prints new figures beside those of runs/NAME.json
 
 A run file holds the command, seeds, seconds, machine and commit beside the figures, so that a table's number can be
 made again.
@@ -38,6 +39,19 @@ def record(name: str, evaluations: list[Path], command: str, seconds: float, att
     if note:
         run["note"] = note
     (HERE / "runs" / f"{name}.json").write_text(json.dumps(run, indent=1) + "\n")
+
+
+def beside(name: str, evaluations: list[Path]) -> str:
+    """Return a table of the fused figures of new evaluations beside those that runs/NAME.json holds."""
+    expected = json.loads((HERE / "runs" / f"{name}.json").read_text())
+    measured = {"evaluations": [json.loads(path.read_text()) for path in evaluations]}
+    lines = [f"{name}, fused score", f"{'direction':16}{'metric':14}{'measured':>18}{'expected':>18}"]
+    protocol = next(iter(expected["evaluations"][0]["protocols"]))
+    for direction in ("image_to_text", "text_to_image"):
+        for metric in METRICS:
+            found, before = (_fused(run, protocol, direction, metric) for run in (measured, expected))
+            lines.append(f"{direction.replace('_', ' '):16}{metric:14}{found:>18}{before:>18}")
+    return "\n".join(lines)
 
 
 def results() -> str:
@@ -164,7 +178,13 @@ def main() -> None:
     recorder.add_argument("--command", required=True, help="the commands that made them")
     recorder.add_argument("--seconds", type=float, required=True, help="wall time of those commands")
     recorder.add_argument("--note", default="", help="what a reader must know of the circumstances")
+    besider = commands.add_parser("beside", help="print new figures beside those of runs/NAME.json")
+    besider.add_argument("name")
+    besider.add_argument("--evaluation", type=Path, nargs="+", required=True, help="files of dafsn evaluate --json")
     options = parser.parse_args()
+    if options.action == "beside":
+        print(beside(options.name, options.evaluation))
+        return
     if options.action == "record":
         record(options.name, options.evaluation, options.command, options.seconds, options.attention, options.note)
     (HERE / "RESULTS.md").write_text(results(), encoding="utf-8")
