@@ -38,12 +38,23 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _pause(text: str) -> float:
+    return 0.0 if text == "0" else _seconds(text)
+
+
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m dafsn_server", description="A development server of SavedModels.")
     models = parser.add_mutually_exclusive_group(required=True)
     models.add_argument("--model", type=_model, action="append", metavar="NAME=BASE_PATH", help="may be repeated")
     models.add_argument(
         "--model-config-file", type=Path, metavar="FILE", help="ModelServerConfig in text form: policies and labels"
+    )
+    parser.add_argument(
+        "--model-config-file-poll-wait-seconds",
+        type=_pause,
+        default=0.0,
+        metavar="SECONDS",
+        help="pause between two readings of that file; 0, the default, does not read it again",
     )
     parser.add_argument("--port", type=_port, default=8500, help="0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen at; 0.0.0.0 for all")
@@ -76,6 +87,8 @@ def main() -> None:
             port=options.port,
             host=options.host,
             poll_seconds=options.poll_seconds,
+            config_file=options.model_config_file,
+            config_file_seconds=options.model_config_file_poll_wait_seconds,
             max_threads=options.grpc_max_threads,
             batching_parameters_file=options.batching_parameters_file,
             ssl_config_file=options.ssl_config_file,

@@ -5,10 +5,12 @@ import os
 import signal
 import sys
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 
 from dafsn_server.batching.parameters import read_batching_parameters
+from dafsn_server.config_file import ConfigFile
 from dafsn_server.memory import return_big_blocks
 from dafsn_server.tls import read_credentials
 from dafsn_server.versions import ModelConfig, Models, configs_of, discover, wanted
@@ -24,6 +26,8 @@ def serve(
     port: int,
     host: str = "127.0.0.1",
     poll_seconds: float = 1.0,
+    config_file: Path | None = None,
+    config_file_seconds: float = 0.0,
     max_threads: int | None = None,
     batching_parameters_file: Path | None = None,
     ssl_config_file: Path | None = None,
@@ -39,6 +43,8 @@ def serve(
         port: 0 takes a free one.
         host: address to listen at.
         poll_seconds: pause between two looks for new versions.
+        config_file: where the models come from, so that it can be read again.
+        config_file_seconds: pause between two readings of it; 0 does not read it again.
         max_threads: requests computed at a time; by default four for each CPU, sixteen at least.
         batching_parameters_file: text form of BatchingParameters; by default requests are computed each by itself.
         ssl_config_file: text form of SSLConfig; by default plain text.
@@ -70,8 +76,12 @@ def serve(
         monitoring_port=monitoring_port,
         tensor_content=tensor_content,
     )
-    print(f"listening on {host}:{server.port}", flush=True)
-    signals.wait()
+    rereading = nullcontext()
+    if config_file and config_file_seconds:
+        rereading = ConfigFile(config_file, config_file_seconds, server.configure)
+    with rereading:
+        print(f"listening on {host}:{server.port}", flush=True)
+        signals.wait()
     _log.info("ending: requests in flight have %g s; a second signal ends at once", _GRACE_SECONDS)
     if left := server.stop(_GRACE_SECONDS):
         _log.warning("%d requests did not finish", left)

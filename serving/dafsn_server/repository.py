@@ -9,7 +9,6 @@ from typing import Any
 
 import grpc
 
-from dafsn_server.model_configs import check_list
 from dafsn_server.refusal import Refusal, invalid, not_found
 from dafsn_server.versions import ModelConfig, State, Versions, no_servable
 
@@ -34,15 +33,19 @@ class Repository:
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, name="versions", daemon=True)
 
+    @property
+    def served(self) -> set[str]:
+        """Names of the models of the configuration."""
+        return self._served
+
     def configure(self, configs: Iterable[ModelConfig]) -> None:
         """Serve these models and no others; returns when each newly named one has a version that answers.
 
         Raises:
-            Refusal: a list that cannot be, a new model without a version that loads, a label on a version that does not
-                answer. In the last two cases the new configuration stands nevertheless, as in TensorFlow Serving.
+            Refusal: a new model without a version that loads, a label on a version that does not answer. The new
+                configuration stands nevertheless, as in TensorFlow Serving.
         """
         configs = list(configs)
-        check_list(configs)
         with self._transition:
             named = {config.name for config in configs}
             fresh = []
@@ -59,9 +62,9 @@ class Repository:
             self._served = named
             failures = [failure for name in fresh if (failure := self._first_update(name))]
             if failures:
-                listed = ", ".join(failures)
+                listed = "".join(f"{{{failure}}}, " for failure in failures)
                 raise Refusal(
-                    grpc.StatusCode.UNKNOWN, f"{len(failures)} model(s) did not become available: {{{listed}, }}"
+                    grpc.StatusCode.UNKNOWN, f"{len(failures)} model(s) did not become available: {{{listed}}}"
                 )
             self._set_labels(configs)
 
@@ -124,7 +127,7 @@ class Repository:
             return ""
         for number, (_, failure) in sorted(versions.snapshot().items(), reverse=True):
             if failure:
-                return f"{{name: {name} version: {number}}} due to error: {failure.message}"
+                return f"{{name: {name} version: {number}}} due to error: {failure.code.name}: {failure.message}"
         return f"{{name: {name}}} due to error: No versions of servable {name} found under base path {base_path}"
 
     def _set_labels(self, configs: list[ModelConfig]) -> None:

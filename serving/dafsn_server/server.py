@@ -84,7 +84,7 @@ class Server:
         self._monitoring: Monitoring | None = None
         self._server: grpc.Server | None = None
         try:
-            self._configure(configs_of(models))
+            self._configure_first(configs_of(models))
             if monitoring_port is not None:
                 self._monitoring = Monitoring(self._metrics, host, monitoring_port)
                 _log.info("metrics at %s:%d", host, self._monitoring.port)
@@ -106,6 +106,14 @@ class Server:
     def monitoring_port(self) -> int | None:
         """Where metrics are offered."""
         return self._monitoring.port if self._monitoring else None
+
+    def configure(self, configs: Iterable[ModelConfig]) -> None:
+        """Serve these models and no others from now on.
+
+        Raises:
+            Refusal: a new model that does not load, a label on a version that does not answer.
+        """
+        self._repository.configure(configs)
 
     def __enter__(self) -> Self:
         return self
@@ -136,9 +144,9 @@ class Server:
             self._scheduler.stop()
         return 0
 
-    def _configure(self, configs: Iterable[ModelConfig]) -> None:
+    def _configure_first(self, configs: Iterable[ModelConfig]) -> None:
         try:
-            self._repository.configure(configs)
+            self.configure(configs)
         except Refusal as refusal:
             advice = "Export the model again, or serve another folder."
             if refusal.code == grpc.StatusCode.FAILED_PRECONDITION:

@@ -2,20 +2,26 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
     model_management_pb2,
+    model_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
 from dafsn_server.admission import Admission
+from dafsn_server.examples import check_classification, check_regression, check_tasks
 from dafsn_server.metrics import Metrics
-from dafsn_server.model_configs import model_config
+from dafsn_server.model_configs import model_configs
 from dafsn_server.predict import DEFAULT_SIGNATURE, predict
 from dafsn_server.refusal import Refusal, invalid, truncated
 from dafsn_server.repository import Repository
@@ -31,7 +37,7 @@ class Services:
     Args:
         repository: the models.
         admission: how many requests are computed at a time.
-        metrics: where Predict is counted.
+        metrics: where requests are counted.
         tensor_content: answer with values as bytes, not one by one.
     """
 
@@ -47,6 +53,9 @@ class Services:
         """Register the methods; those not registered end as UNIMPLEMENTED."""
         predicting = {
             "Predict": self._method(self.predict, predict_pb2.PredictRequest),
+            "Classify": self._method(self.classify, classification_pb2.ClassificationRequest),
+            "Regress": self._method(self.regress, regression_pb2.RegressionRequest),
+            "MultiInference": self._method(self.infer, inference_pb2.MultiInferenceRequest),
             "GetModelMetadata": self._method(self.metadata, get_model_metadata_pb2.GetModelMetadataRequest),
         }
         managing = {
@@ -63,12 +72,40 @@ class Services:
     def predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Return the outputs of a signature, within the caller's deadline; counted by model and status."""
         name, start = request.model_spec.name, time.perf_counter()
-        status = "INTERNAL"
-        try:
+        with self._counting(name):
             response = self._predict(request, context.time_remaining())
-            status = "OK"
             self._metrics.request_latency.observe((time.perf_counter() - start) * 1e6, name, "Predict", "GRPC")
             return response
+
+    def classify(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Refuse, as a signature for Predict is refused; counted like Predict."""
+        with self._counting(request.model_spec.name):
+            _check_spec(request)
+            with self._repository.using(request.model_spec) as (_, model):
+                check_classification(model.signatures, request.model_spec.signature_name)
+            raise _not_computed("Classify")
+
+    def regress(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Refuse, as a signature for Predict is refused; counted like Predict."""
+        with self._counting(request.model_spec.name):
+            _check_spec(request)
+            with self._repository.using(request.model_spec) as (_, model):
+                check_regression(model.signatures, request.model_spec.signature_name)
+            raise _not_computed("Regress")
+
+    def infer(self, request: Any, context: grpc.ServicerContext) -> Any:
+        """Refuse, as signatures for Predict are refused; the first task names the version."""
+        spec = request.tasks[0].model_spec if request.tasks else model_pb2.ModelSpec()
+        with self._repository.using(spec) as (_, model):
+            check_tasks(model.signatures, request.tasks)
+        raise _not_computed("MultiInference")
+
+    @contextmanager
+    def _counting(self, name: str) -> Iterator[None]:
+        status = "INTERNAL"
+        try:
+            yield
+            status = "OK"
         except Refusal as refusal:
             status = refusal.code.name
             raise
@@ -123,7 +160,9 @@ class Services:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
-        self._repository.configure(model_config(config) for config in request.config.model_config_list.config)
+        self._repository.configure(
+            model_configs(request.config.model_config_list.config, served=self._repository.served)
+        )
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         return response
@@ -150,3 +189,7 @@ class Services:
 def _check_spec(request: Any) -> None:
     if not request.HasField("model_spec"):
         raise invalid("Missing ModelSpec")
+
+
+def _not_computed(method: str) -> Refusal:
+    return Refusal(grpc.StatusCode.UNIMPLEMENTED, f"This development server computes no {method}: call Predict")

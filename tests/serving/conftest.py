@@ -1,6 +1,5 @@
 """The toy model, exported once, and one embedded server over it for the whole folder."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,17 +20,9 @@ def toy_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def swap_path(toy_versions: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The base path of model `swap`, which begins with version 1 alone."""
-    folder = tmp_path_factory.mktemp("swap")
-    shutil.copytree(toy_versions / "1", folder / "1")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def target(toy_versions: Path, swap_path: Path) -> Iterator[str]:
-    """Address of a server of `dafsn` (version 2 of the toy) and `swap`."""
-    with running({"dafsn": toy_versions, "swap": swap_path}) as address:
+def target(toy_versions: Path) -> Iterator[str]:
+    """Address of a server of `dafsn`, version 2 of the toy."""
+    with running({"dafsn": toy_versions}) as address:
         yield address
 
 

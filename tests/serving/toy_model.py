@@ -5,6 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 DIM, WORDS, REGIONS = 4, 3, 2
+_TEN = tf.constant(10.0)
 
 
 def _rows(name: str) -> tf.TensorSpec:
@@ -85,6 +86,14 @@ class Toy(tf.Module):
     def two(self, a: tf.Tensor, b: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"sum": a + b}
 
+    @tf.function(input_signature=[tf.TensorSpec(None, tf.float32, "a"), tf.TensorSpec(None, tf.float32, "b")])
+    def defaulted(self, a: tf.Tensor, b: tf.Tensor = _TEN) -> dict[str, tf.Tensor]:
+        return {"sum": a + b}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int8, "x")])
+    def small(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"x": tf.identity(x)}
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int64, "x")])
     def guarded(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         tf.debugging.assert_less(x, tf.constant(10, tf.int64), message="too big " * 200)
@@ -110,7 +119,7 @@ def write_version(base_path: Path, number: int, scale: float) -> Path:
     """Write version `number` under a base path, published by renaming; returns its folder."""
     toy = Toy(scale)
     names = ["encode_text", "encode_image", "similarity", "search", "search_by_image"]
-    names += ["dense", "two", "guarded", "slow", "wide", "unbatchable"]
+    names += ["dense", "two", "defaulted", "small", "guarded", "slow", "wide", "unbatchable"]
     signatures = {name: getattr(toy, name) for name in names}
     hidden = base_path / f".tmp-{number}"
     tf.saved_model.save(toy, str(hidden), {**signatures, "serving_default": toy.encode_text})

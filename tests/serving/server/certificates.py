@@ -2,12 +2,15 @@
 
 import datetime
 import ipaddress
+import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from textfiles import written
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,12 @@ class Authority:
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return Pair(text.decode(), _pem(certificate))
+
+
+def ssl_config(folder: Path, **fields: str | bool) -> Path:
+    """Write an SSLConfig of these fields and return its path."""
+    lines = [f"{name}: {json.dumps(value)}" for name, value in fields.items()]
+    return written(folder, "\n".join(lines), "ssl.config")
 
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:

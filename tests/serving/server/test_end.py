@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from wire import caller, forever, status_of
+from wire import answered, caller, forever, status_of, turns, until
 
 from dafsn_client import Client, ServerError
 from dafsn_server.health import MAX_WATCHERS
@@ -57,18 +57,7 @@ def test_many_watch_and_requests_are_answered(toy_versions):
         assert caller(channel)(texts=["a"]).model_spec.version.value == 2
         for stream in streams:
             stream.cancel()
-        until(lambda: watched(channel))
-
-
-def watched(channel):
-    try:
-        return next(watch(channel)).status == SERVING
-    except grpc.RpcError:
-        return False
-
-
-def turns(count):
-    return tf.make_tensor_proto([count], tf.int64)
+        until(lambda: answered(lambda: next(watch(channel))))
 
 
 def test_an_ending_server_says_so_refuses_and_finishes_what_is_in_flight(toy_versions):
@@ -144,7 +133,7 @@ def test_memory_returns_after_big_requests(doomed):
         for _ in range(10):
             with pytest.raises(grpc.RpcError, match="larger than max"):  # the answer is too big for this caller
                 predict("wide", output_filter=["x"], x=big, timeout=60)
-        until(lambda: resident(server.pid) - before < 150 << 20, seconds=5)
+        until(lambda: resident(server.pid) - before < 150 << 20)
 
 
 def resident(process_id):
@@ -190,13 +179,6 @@ def test_callers_recover_when_a_killed_server_is_back(doomed, toy_versions):
             stop.set()
     assert set(answers) == {6.0}
     assert set(errors) <= {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
-
-
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_signal_while_loading_ends_at_once(toy_versions):

@@ -1,21 +1,19 @@
 """A model config file: several models, policies, labels, and files that cannot be."""
 
-import shutil
-import time
-
 import grpc
 import pytest
 from textfiles import written
-from wire import caller, status_of
+from wire import answered, caller, status_of, until
 
+from dafsn_server.config_file import ConfigFile
 from dafsn_server.model_configs import read_model_configs
 from dafsn_server.server import Server
 from dafsn_server.versions import ModelConfig
 from dafsn_tf.errors import ServingError
 
 
-def entry(name, path, rest=""):
-    return f'config {{ name: "{name}" base_path: "{path}" {rest} }}'
+def entry(name, path, rest="", platform="tensorflow"):
+    return f'config {{ name: "{name}" base_path: "{path}" model_platform: "{platform}" {rest} }}'
 
 
 def configs(folder, *entries):
@@ -25,7 +23,7 @@ def configs(folder, *entries):
 def test_models_policies_and_labels_are_read(tmp_path):
     found = configs(
         tmp_path,
-        entry("a", "/a", 'model_platform: "tensorflow"'),
+        entry("a", "/a"),
         entry("b", "/b", "model_version_policy { all {} }"),
         entry("c", "/c", "model_version_policy { latest { num_versions: 2 } }"),
         entry(
@@ -42,6 +40,11 @@ def test_models_policies_and_labels_are_read(tmp_path):
     assert found[3].labels == {"stable": 1, "canary": 3}
 
 
+def test_a_model_type_stands_for_its_platform(tmp_path):
+    (found,) = configs(tmp_path, 'config { name: "a" base_path: "/a" model_type: TENSORFLOW }')
+    assert found.name == "a"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -50,10 +53,15 @@ def test_models_policies_and_labels_are_read(tmp_path):
         ('model_config_list {\n config {\n  name: "a" base_path: 3 }\n}', "line 3: "),
         ("model_config_list {", "line 1: "),
         (f"model_config_list {{ {entry('a', '/a')} {entry('a', '/b')} }}", "Illegal to list model a multiple"),
-        (f"model_config_list {{ {entry('a', 'b')} }}", r"an absolute path or URI; got base_path\(\)=b"),
+        (f"model_config_list {{ {entry('a', 'b')} }}", r"an absolute path or URI; got base_path\(\)=b$"),
+        (f"model_config_list {{ {entry('a', '')} }}", r"an absolute path or URI; got base_path\(\)=$"),
         (
-            f"model_config_list {{ {entry('a', '/a', 'model_platform: `caffe`')} }}".replace("`", '"'),
-            "Illegal to change a model's platform",
+            f"model_config_list {{ {entry('a', '/a', platform='caffe')} }}",
+            "Model a requests unsupported platform caffe",
+        ),
+        (
+            f"model_config_list {{ {entry('a', '/a', platform='')} }}",
+            r"Illegal setting neither ModelServerConfig::model_type \(deprecated\) nor",
         ),
     ],
 )
@@ -101,28 +109,25 @@ def test_a_label_on_a_version_that_is_not_served_refuses_the_start(toy_versions)
         Server([config], port=0, host="127.0.0.1")
 
 
-def test_a_label_whose_version_has_ended(toy_versions, tmp_path):
-    for version in "12":
-        shutil.copytree(toy_versions / version, tmp_path / version)
-    config = ModelConfig("dafsn", tmp_path, latest=0, labels={"stable": 1})
+def test_a_file_is_read_again(toy_versions, tmp_path, caplog):
+    both = "model_version_policy { specific { versions: 1 versions: 2 } } version_labels { key: 'stable' value: %d }"
+    found = configs(tmp_path, entry("dafsn", toy_versions, both % 1))
     with (
-        Server([config], port=0, host="127.0.0.1", poll_seconds=0.1) as server,
+        Server(found, port=0, host="127.0.0.1") as server,
         grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel,
+        ConfigFile(tmp_path / "models.config", 0.05, server.configure),
     ):
         predict = caller(channel)
         assert predict(label="stable", texts=["a"]).model_spec.version.value == 1
-        shutil.rmtree(tmp_path / "1")
-        deadline = time.monotonic() + 10
-        while served(predict, label="stable") and time.monotonic() < deadline:
-            pass
-        assert status_of(lambda: predict(label="stable", texts=["a"])) == (
-            "NOT_FOUND",
-            "Servable not found for request: Specific(dafsn, 1)",
-        )
-
-
-def served(predict, **spec):
-    try:
-        return predict(texts=["a"], **spec)
-    except grpc.RpcError:
-        return None
+        configs(tmp_path, entry("dafsn", toy_versions, both % 2))
+        until(lambda: predict(label="stable", texts=["a"]).model_spec.version.value == 2)
+        for text, told in (
+            ("model_config_list {", "the model config file cannot be used, nothing was changed: "),
+            (f"model_config_list {{ {entry('dafsn', toy_versions, both % 7)} }}", "assign label to version 7"),
+        ):
+            written(tmp_path, text, "models.config")
+            until(lambda told=told: told in caplog.text)
+            assert predict(label="stable", texts=["a"]).model_spec.version.value == 2
+        server.configure([ModelConfig("other", toy_versions)])
+        configs(tmp_path, entry("dafsn", toy_versions))
+        until(lambda: answered(lambda: predict(texts=["a"])))

@@ -1,3 +1,4 @@
+import re
 import threading
 from pathlib import Path
 
@@ -157,18 +158,31 @@ def test_a_model_left_out_of_the_list_is_unloaded_but_remembered(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("gone", r"1 model\(s\) did not become available: {{name: m} due to error: Could not find base path .*gone"),
-        ("bare", r"{name: m} due to error: No versions of servable m found under base path .*bare"),
-        ("bad", r"{{name: m version: 1} due to error: 1 is broken, }"),
+        ("gone", r"{name: m} due to error: Could not find base path .*/gone: No such file or directory"),
+        ("bare", r"{name: m} due to error: No versions of servable m found under base path .*/bare"),
+        ("bad", r"{name: m version: 1} due to error: INVALID_ARGUMENT: 1 is broken"),
     ],
 )
 def test_a_new_model_that_cannot_be_served_is_told_at_once(tmp_path, name, message):
     (tmp_path / "bare").mkdir()
     add(tmp_path / "bad", "1", broken=True)
     repository = Repository(Loaded)
-    with pytest.raises(Refusal, match=message) as caught:
+    with pytest.raises(Refusal) as caught:
         repository.configure([ModelConfig("m", tmp_path / name)])
     assert caught.value.code == grpc.StatusCode.UNKNOWN
+    assert re.fullmatch(rf"1 model\(s\) did not become available: {{{{{message}}}, }}", caught.value.message)
+
+
+def test_each_new_model_that_cannot_be_served_is_told(tmp_path):
+    add(tmp_path / "a", "1", broken=True)
+    add(tmp_path / "b", "2", broken=True)
+    repository = Repository(Loaded)
+    with pytest.raises(Refusal) as caught:
+        repository.configure([ModelConfig("a", tmp_path / "a"), ModelConfig("b", tmp_path / "b")])
+    assert caught.value.message == (
+        "2 model(s) did not become available: {{{name: a version: 1} due to error: INVALID_ARGUMENT: 1 is broken}, "
+        "{{name: b version: 2} due to error: INVALID_ARGUMENT: 2 is broken}, }"
+    )
 
 
 def test_messages_are_cut_between_characters():
