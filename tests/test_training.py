@@ -1,9 +1,11 @@
 import json
+from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
+from dafsn_tf import callbacks
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
@@ -112,6 +114,19 @@ def test_a_run_killed_between_checkpoint_and_state_goes_on_bit_for_bit(finished,
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
     for name in ("metrics.csv", "fusion.json", "vocabulary.txt"):
         assert (tmp_path / "run" / name).read_text() == (finished[0] / name).read_text(), name
+
+
+def test_a_long_epoch_shows_how_far_it_is(monkeypatch):
+    now, lines = [0.0], []
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    progress = callbacks.ProgressLines(epochs=2, steps=100, pairs=8, write=lines.append)
+    for epoch, seconds in enumerate((1.0, 0.05)):
+        progress.on_epoch_begin(epoch)
+        for step in range(100):
+            now[0] += seconds + 30 * (epoch == step == 0)  # the first step is compiled
+            progress.on_train_batch_end(step, {"loss": 2.0})
+    assert len(lines) == 10
+    assert lines[1] == "epoch 1/2  step 12/100  loss 2.000  8 pairs/s  88 s left of this epoch"
 
 
 def test_evaluation_has_every_figure(finished, shapes_data):

@@ -1,4 +1,5 @@
 import h5py
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -134,6 +135,20 @@ def test_a_small_cnn_cell_sees_around_its_centre():
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
     middle = np.array([columns[0] + columns[-1] + 1, rows[0] + rows[-1] + 1]) / 2 / 96
     np.testing.assert_allclose(middle, backbone.region_centres()[cell], atol=1e-6)
+
+
+def test_backbone_features_are_those_of_keras_applications(tmp_path):
+    options = {"include_top": False, "weights": None, "input_shape": (139, 139, 3)}
+    reference = keras.applications.InceptionV3(**options)
+    reference.save_weights(tmp_path / "random.weights.h5")
+    backbone = Backbone("inception_v3", 139, "mixed7", "mixed8")
+    backbone.load_pretrained(str(tmp_path / "random.weights.h5"))
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 139, 139, 3)).astype("float32")
+    maps = keras.Model(reference.input, [reference.get_layer(name).output for name in ("mixed7", "mixed8")])
+    regions, whole = maps(images, training=False)
+    features = backbone(images)
+    np.testing.assert_allclose(features["regions"], np.reshape(regions, (2, -1, 768)), atol=1e-5)
+    np.testing.assert_allclose(features["global"], np.mean(whole, axis=(1, 2)), atol=1e-5)
 
 
 def test_weights_that_are_missing_or_of_another_kind_are_named(tmp_path, monkeypatch):
