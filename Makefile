@@ -26,9 +26,10 @@ test: $(INSTALLED) ## The default tests (under 8 minutes on 2 cores)
 test-all: $(INSTALLED) ## Every test, the slow ones too
 	$(BIN)/pytest -n 2 --dist loadfile
 
-conformance: $(INSTALLED) ## TARGET=host:port MODELS=here[:there]: the protocol's suite against a server of its own
-	CONFORMANCE_TARGET=$(TARGET) CONFORMANCE_MODELS=$(MODELS) CONFORMANCE_MODEL=$(MODEL) \
-	CONFORMANCE_BATCHING=$(BATCHING) $(BIN)/pytest tests/conformance
+conformance: $(INSTALLED) ## TARGET=host:port [MODEL= MODELS= THREADS= BATCHING= TLS= CERTIFICATES=]: tests/conformance/README.md
+	CONFORMANCE_TARGET=$(TARGET) CONFORMANCE_MODEL=$(MODEL) CONFORMANCE_MODELS=$(MODELS) \
+	CONFORMANCE_THREADS=$(THREADS) CONFORMANCE_BATCHING=$(BATCHING) \
+	CONFORMANCE_TLS=$(TLS) CONFORMANCE_CERTIFICATES=$(CERTIFICATES) $(BIN)/pytest tests/conformance
 
 lint: $(INSTALLED) ## ruff, pyright, import-linter
 	$(BIN)/ruff check .
@@ -36,10 +37,16 @@ lint: $(INSTALLED) ## ruff, pyright, import-linter
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+reproduce: $(INSTALLED) ## SET=flickr8k or pascal-sentence, SOURCE=its folder: train the preset, print measured beside expected
+	test -d data/$(SET) || $(BIN)/dafsn prepare $(SET) --source $(SOURCE) --out data/$(SET)
+	$(BIN)/dafsn train --config $(subst -,_,$(SET)) --data data/$(SET) --run runs/$(SET) $(if $(wildcard runs/$(SET)),--resume)
+	$(BIN)/dafsn evaluate runs/$(SET) --data data/$(SET) --json runs/$(SET)/evaluation.json
+	$(BIN)/python benchmarks/results.py beside $(SET) --evaluation runs/$(SET)/evaluation.json
+
 results: $(INSTALLED) ## Build benchmarks/RESULTS.md from benchmarks/runs/*.json
 	$(BIN)/python benchmarks/results.py
 
 pins: ## Renew pins.txt from pyproject.toml
 	$(UV) pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --group dev pyproject.toml serving/dafsn_client/pyproject.toml --no-emit-package dafsn-client -o pins.txt --upgrade
 
-.PHONY: help install demo test test-all conformance lint results pins
+.PHONY: help install demo test test-all conformance lint reproduce results pins

@@ -5,52 +5,52 @@ from typing import Any
 
 import grpc
 import pytest
-import tensorflow as tf
-from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
     model_management_pb2,
     predict_pb2,
 )
+from wire import MODEL, PREDICTION, predict_request, stub
 
-PREDICTION = "/tensorflow.serving.PredictionService/"
-MODEL = "/tensorflow.serving.ModelService/"
 AVAILABLE, END = 30, 50  # ModelVersionStatus.State
+NOT_THERE = "no-such-model"  # a name that nobody serves
 _UNLIMITED = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
 
 
 class Asker:
-    """The four methods over a channel."""
+    """The methods over a channel; models are `toy` unless said otherwise."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
 
     def call(self, method: str, request: Any, response_class: Any, timeout: float | None = 30.0) -> Any:
-        return self.start(method, request, response_class, timeout).result()
+        return stub(self.channel, method, response_class)(request, timeout=timeout)
 
-    def start(self, method: str, request: Any, response_class: Any, timeout: float | None = 30.0) -> Any:
-        """Return the future of a call."""
-        stub = self.channel.unary_unary(
-            method,
-            request_serializer=lambda message: message.SerializeToString(),
-            response_deserializer=response_class.FromString,
-        )
-        return stub.future(request, timeout=timeout)
-
-    def predict(self, signature: str = "", *, timeout: float | None = 30.0, **arguments: Any) -> Any:
+    def predict(self, signature: str = "", *, timeout: float | None = 30.0, name: str = "toy", **arguments: Any) -> Any:
         """Call Predict; see `predict_request`."""
-        return self.call(f"{PREDICTION}Predict", predict_request(signature, **arguments), _Predicted, timeout)
+        return self.start_predict(signature, timeout=timeout, name=name, **arguments).result()
 
-    def start_predict(self, signature: str = "", *, timeout: float | None = 30.0, **arguments: Any) -> Any:
+    def start_predict(
+        self, signature: str = "", *, timeout: float | None = 30.0, name: str = "toy", **arguments: Any
+    ) -> Any:
         """Return the future of a Predict."""
-        return self.start(f"{PREDICTION}Predict", predict_request(signature, **arguments), _Predicted, timeout)
+        predict = stub(self.channel, f"{PREDICTION}Predict", predict_pb2.PredictResponse)
+        return predict.future(predict_request(signature, name=name, **arguments), timeout=timeout)
 
-    def metadata(self, *fields: str, name: str = "toy") -> Any:
+    def metadata(self, *fields: str, name: str = "toy", version: int | None = None) -> Any:
         request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
         request.model_spec.name = name
+        if version is not None:
+            request.model_spec.version.value = version
         response = get_model_metadata_pb2.GetModelMetadataResponse
         return self.call(f"{PREDICTION}GetModelMetadata", request, response)
+
+    def signatures(self, name: str) -> dict[str, Any]:
+        """Return the signatures that a model's metadata list, the loader's own left out."""
+        held = get_model_metadata_pb2.SignatureDefMap()
+        assert self.metadata("signature_def", name=name).metadata["signature_def"].Unpack(held)
+        return {key: value for key, value in held.signature_def.items() if not key.startswith("__")}
 
     def status(self, name: str = "toy", version: int | None = None, label: str = "") -> Any:
         request = get_model_status_pb2.GetModelStatusRequest()
@@ -59,11 +59,12 @@ class Asker:
             request.model_spec.version_label = label
         if version is not None:
             request.model_spec.version.value = version
-        return self.call(f"{MODEL}GetModelStatus", request, get_model_status_pb2.GetModelStatusResponse)
+        response = get_model_status_pb2.GetModelStatusResponse
+        return self.call(f"{MODEL}GetModelStatus", request, response).model_version_status
 
     def states(self, name: str) -> dict[int, int]:
         """Return state by version."""
-        return {entry.version: entry.state for entry in self.status(name).model_version_status}
+        return {entry.version: entry.state for entry in self.status(name)}
 
     def wait_for(self, name: str, states: dict[int, int], seconds: float = 30.0) -> None:
         """Return when these versions have these states and all others have ended; fail after `seconds`."""
@@ -90,43 +91,14 @@ class Asker:
             elif "specific" not in config:
                 entry.ClearField("model_version_policy")
             entry.version_labels.update(config.get("labels", {}))
+        return self.send_reload(request, timeout)
+
+    def send_reload(self, request: Any, timeout: float = 120.0) -> Any:
+        """Call HandleReloadConfigRequest."""
         response = model_management_pb2.ReloadConfigResponse
         return self.call(f"{MODEL}HandleReloadConfigRequest", request, response, timeout)
-
-
-_Predicted = predict_pb2.PredictResponse
-
-
-def predict_request(
-    signature: str = "",
-    *,
-    output_filter: Any = (),
-    name: str = "toy",
-    version: int | None = None,
-    label: str | None = None,
-    **inputs: Any,
-) -> Any:
-    """Return a PredictRequest; `inputs` are values or TensorProtos."""
-    request = predict_pb2.PredictRequest(output_filter=output_filter)
-    request.model_spec.name = name
-    request.model_spec.signature_name = signature
-    if version is not None:
-        request.model_spec.version.value = version
-    if label is not None:
-        request.model_spec.version_label = label
-    for alias, value in inputs.items():
-        tensor = value if isinstance(value, tensor_pb2.TensorProto) else tf.make_tensor_proto(value)
-        request.inputs[alias].CopyFrom(tensor)
-    return request
 
 
 def unlimited(target: str) -> grpc.Channel:
     """Return a channel that takes messages of any size."""
     return grpc.insecure_channel(target, options=_UNLIMITED)
-
-
-def status_of(call: Any) -> tuple[str, str]:
-    """Return code and details of a call that must fail."""
-    with pytest.raises(grpc.RpcError) as caught:
-        call()
-    return caught.value.code().name, caught.value.details()

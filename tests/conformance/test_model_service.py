@@ -1,97 +1,100 @@
-"""Metadata, status, reload and what is not served: SERVING.md section 3, row by row."""
+"""Metadata, status and reload: SERVING.md section 3, with models made for it."""
 
 import pytest
-from protocol import MODEL, PREDICTION, status_of
-from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from protocol import AVAILABLE
+from tensorflow_serving.apis import get_model_metadata_pb2, inference_pb2, model_management_pb2
+from wire import PREDICTION, status_of
 
 
-def test_missing_model_spec(toy):
-    missing = ("INVALID_ARGUMENT", "Missing ModelSpec")
-    for method, request, response in [
-        (f"{PREDICTION}Predict", predict_pb2.PredictRequest(), predict_pb2.PredictResponse),
-        (
-            f"{PREDICTION}GetModelMetadata",
-            get_model_metadata_pb2.GetModelMetadataRequest(),
-            get_model_metadata_pb2.GetModelMetadataResponse,
-        ),
-        (
-            f"{MODEL}GetModelStatus",
-            get_model_status_pb2.GetModelStatusRequest(),
-            get_model_status_pb2.GetModelStatusResponse,
-        ),
-    ]:
-        assert status_of(lambda m=method, q=request, r=response: toy.call(m, q, r)) == missing
+def test_metadata_hold_the_loaders_own_signature_too(toy):
+    held = get_model_metadata_pb2.SignatureDefMap()
+    assert toy.metadata("signature_def").metadata["signature_def"].Unpack(held)
+    assert "__saved_model_init_op" in held.signature_def
+    assert held.signature_def["defaulted"].defaults["b"].float_val == [10.0]
 
 
-def test_metadata(toy):
-    response = toy.metadata("signature_def")
-    assert (response.model_spec.name, response.model_spec.version.value) == ("toy", 2)
-    assert response.model_spec.signature_name == ""
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    assert response.metadata["signature_def"].Unpack(signatures)
-    assert "__saved_model_init_op" in signatures.signature_def
-    assert signatures.signature_def["search"].method_name == "tensorflow/serving/predict"
+def test_status_lists_the_loaded_version(toy):
+    assert [entry.version for entry in toy.status() if entry.state == AVAILABLE] == [2]
 
 
-@pytest.mark.parametrize(
-    ("fields", "name", "code", "message"),
-    [
-        ((), "toy", "INVALID_ARGUMENT", "GetModelMetadataRequest must specify at least one metadata_field"),
-        (("size",), "toy", "INVALID_ARGUMENT", "Metadata field size is not supported"),
-        (("signature_def",), "cats", "NOT_FOUND", "Servable not found for request: Latest(cats)"),
-    ],
-)
-def test_metadata_refusals(toy, fields, name, code, message):
-    assert status_of(lambda: toy.metadata(*fields, name=name)) == (code, message)
+def test_a_reload_has_a_status_of_its_own(toy, served):
+    response = toy.reload(served.config("toy"), served.config("swap"))
+    assert response.HasField("status")
+    assert (response.status.error_code, response.status.error_message) == (0, "")
 
 
-def test_status_ignores_labels(toy):
-    for label in ("", "nothing"):
-        (entry,) = toy.status(label=label).model_version_status
-        assert (entry.version, entry.state, entry.status.error_code) == (2, 30, 0)
+def custom():
+    request = model_management_pb2.ReloadConfigRequest()
+    request.config.custom_model_config.SetInParent()
+    return request
 
 
-@pytest.mark.parametrize(
-    ("name", "version", "message"),
-    [
-        ("cats", None, "Could not find any versions of model cats"),
-        ("", None, "Could not find any versions of model "),
-        ("toy", 7, "Could not find version 7 of model toy"),
-    ],
-)
-def test_status_refusals(toy, name, version, message):
-    assert status_of(lambda: toy.status(name, version)) == ("NOT_FOUND", message)
+@pytest.mark.parametrize("request_", [model_management_pb2.ReloadConfigRequest(), custom()], ids=["unset", "custom"])
+def test_only_lists_of_models_are_reloaded(toy, request_):
+    assert status_of(lambda: toy.send_reload(request_)) == (
+        "INVALID_ARGUMENT",
+        "ServerModelConfig type not supported by HandleReloadConfigRequest. Only ModelConfigList is currently "
+        "supported",
+    )
 
 
-X, Y = {"name": "x", "base_path": "/x"}, {"name": "x", "base_path": "/y"}
+X = {"name": "x", "base_path": "/x"}
 
 
 @pytest.mark.parametrize(
     ("configs", "message"),
     [
-        (
-            [],
-            "ServerModelConfig type not supported by HandleReloadConfigRequest. "
-            "Only ModelConfigList is currently supported",
-        ),
-        (
-            [X, Y],
-            "Illegal to list model x multiple times in config list",
-        ),
+        ([X, {**X, "base_path": "/y"}], "Illegal to list model x multiple times in config list"),
         ([{**X, "base_path": "a/b"}], "Expected model x to have an absolute path or URI; got base_path()=a/b"),
-        (
-            [{**X, "platform": "caffe"}],
-            "Illegal to change a model's platform. For model x platform was tensorflow",
-        ),
+        ([{**X, "base_path": ""}], "Expected model x to have an absolute path or URI; got base_path()="),
     ],
 )
 def test_reload_refusals(toy, configs, message):
-    code, details = status_of(lambda: toy.reload(*configs))
-    assert code == "INVALID_ARGUMENT"
-    assert details.startswith(message)
+    assert status_of(lambda: toy.reload(*configs)) == ("INVALID_ARGUMENT", message)
 
 
-def test_methods_that_are_not_served(toy):
-    for method in (f"{PREDICTION}Classify", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
-        code, _ = status_of(lambda m=method: toy.channel.unary_unary(m)(b"", timeout=5))
-        assert code == "UNIMPLEMENTED"
+@pytest.mark.parametrize(
+    ("platform", "message"),
+    [
+        (
+            "caffe",
+            "Illegal to change a model's platform. For model toy platform was tensorflow and new platform requested "
+            "is caffe",
+        ),
+        (
+            "",
+            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor ModelServerConfig::model_platform.",
+        ),
+    ],
+)
+def test_a_model_keeps_its_platform(toy, served, platform, message):
+    found = status_of(lambda: toy.reload(served.config("toy", platform=platform)))
+    assert found == ("INVALID_ARGUMENT", message)
+
+
+def test_what_was_refused_changed_nothing(toy, served):
+    status_of(lambda: toy.reload(served.config("toy", platform="caffe")))
+    for name in ("toy", "swap"):
+        assert toy.predict(name=name, texts=["a"]).model_spec.name == name
+
+
+@pytest.mark.parametrize(
+    ("tasks", "code", "message"),
+    [
+        (
+            [("toy", "dense", "predict")],
+            "UNIMPLEMENTED",
+            "Unsupported signature method_name: tensorflow/serving/predict",
+        ),
+        ([("toy", "two", "classify")], "INVALID_ARGUMENT", "Expected one input Tensor."),
+        ([("toy", "two", "regress")], "INVALID_ARGUMENT", "Expected one input Tensor."),
+        ([("toy", "dense", "regress")], "INVALID_ARGUMENT", "Expected one output Tensor."),
+    ],
+)
+def test_multi_inference_refusals(toy, tasks, code, message):
+    request = inference_pb2.MultiInferenceRequest()
+    for name, signature, method in tasks:
+        task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
+        task.model_spec.name, task.model_spec.signature_name = name, signature
+    found = status_of(lambda: toy.call(f"{PREDICTION}MultiInference", request, inference_pb2.MultiInferenceResponse))
+    assert found == (code, message)

@@ -4,10 +4,8 @@ import shutil
 import threading
 
 import pytest
-import tensorflow as tf
-from protocol import AVAILABLE, END, Asker, status_of
-
-INT64_ZERO = tf.make_tensor_proto([0], tf.int64)
+from protocol import AVAILABLE, END, Asker
+from wire import status_of, turns
 
 
 def publish(served, source, number):
@@ -31,7 +29,7 @@ def swap(server, served):
 def scale(server: Asker, **arguments) -> float:
     """Return the number by which versions differ."""
     return (
-        server.predict("slow", turns=INT64_ZERO, name="swap", output_filter=["scale"], **arguments)
+        server.predict("slow", turns=turns(0), name="swap", output_filter=["scale"], **arguments)
         .outputs["scale"]
         .float_val[0]
     )
@@ -79,6 +77,16 @@ def test_a_label_follows_loaded_versions_only(swap, served):
     assert message == (
         "Request to assign label to version 7 of model swap, which is not currently available for inference"
     )
+
+
+def test_a_label_stays_on_a_version_that_was_unloaded(swap, served):
+    publish(served, "2", 2)
+    swap.reload(served.config("swap", specific=[1, 2]))
+    swap.wait_for("swap", {1: AVAILABLE, 2: AVAILABLE})
+    swap.reload(served.config("swap", specific=[2], labels={"stable": 1}))
+    swap.wait_for("swap", {1: END, 2: AVAILABLE})
+    expected = ("NOT_FOUND", "Servable not found for request: Specific(swap, 1)")
+    assert status_of(lambda: scale(swap, label="stable")) == expected
 
 
 def test_a_model_that_is_not_listed_is_unloaded(swap, served):
