@@ -1,3 +1,5 @@
+"""Tensors as this server reads and writes them; what any server reads is in tests/conformance."""
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,55 +9,22 @@ from dafsn_server.refusal import Refusal
 from dafsn_server.tensors import set_proto, to_array
 
 
-def proto(dtype=1, shape=None, **fields):
+def proto(dtype, shape, **fields):
     message = tensor_pb2.TensorProto(dtype=dtype, **fields)
-    for size in shape or ():
+    for size in shape:
         message.tensor_shape.dim.add(size=size)
     return message
 
 
 @pytest.mark.parametrize(
-    ("message", "expected"),
-    [
-        (proto(shape=[4], float_val=[1.5]), [1.5] * 4),
-        (proto(shape=[4], float_val=[1, 2]), [1, 2, 2, 2]),
-        (proto(shape=[2], float_val=[1, 2, 3]), [1, 2]),
-        (proto(shape=[3]), [0, 0, 0]),
-        (proto(7, [2]), [b"", b""]),
-        (proto(7, [3], string_val=[b"a"]), [b"a"] * 3),
-        (proto(7, [2], string_val=[b"a\0", b""]), [b"a\0", b""]),
-        (proto(7, [2], tensor_content=b"\x01\x02abc"), [b"a", b"bc"]),
-        (proto(int_val=[3], shape=[2]), [0, 0]),
-        (proto(shape=[1], float_val=[1], tensor_content=np.float32(7).tobytes()), [7]),
-        (proto(6, [1], int_val=[300]), [44]),
-        (proto(float_val=[2.5]), 2.5),
-    ],
-)
-def test_reading_equals_the_real_servers(message, expected):
-    assert to_array(message, "x").tolist() == expected
-
-
-def test_unknown_rank_is_a_scalar():
-    message = proto(float_val=[2.5])
-    message.tensor_shape.unknown_rank = True
-    assert to_array(message, "x").shape == ()
-
-
-@pytest.mark.parametrize(
     "message",
     [
-        proto(shape=[2], tensor_content=b"1234567"),
-        proto(shape=[-1], float_val=[1]),
-        proto(0, [1]),
-        proto(99, [1]),
         proto(20, [1]),
-        proto(shape=[2**20, 2**20]),
-        proto(shape=[2**40, 2**40]),
-        proto(shape=[2**28]),
+        proto(1, [2**28]),
         proto(7, [2**24], string_val=[b"a"]),
         proto(7, [2], tensor_content=b"\x09abc"),
     ],
-    ids=lambda message: str(message.dtype),
+    ids=["resource", "a gigabyte of zeros", "a text many times", "texts beyond the content"],
 )
 def test_what_does_not_parse_is_named(message):
     with pytest.raises(Refusal, match=r"^tensor parsing error: images$"):
