@@ -1,1 +1,22 @@
-"""Peers, run on the same features."""
+"""Peers of DAFSN, run on the same frozen features and the same words; `compare` runs them all.
+
+The budget of tuning is one for all: at most `BUDGET` (six) settings a method, tried on the validation split with seed
+0, anew for each collection and each split of one. The choice is stored, every seed uses it, and the test split is
+opened once a run, after it. DAFSN runs with its preset, which was chosen by hand on validation.
+
+| method | what it is | learns from |
+|---|---|---|
+| `cca` | regularised canonical correlation analysis | pairs |
+| `semantic_matching` | logistic regression on both sides, agreement of class posteriors | classes |
+| `acmr` | label prediction, triplets, reversed gradient of a modality classifier | classes, pairs |
+| `dscmr` | label space, discrimination and modality invariance, shared last layer | classes, pairs |
+| `vsepp` | GRU and pooled image, hinge over the hardest negative | pairs |
+| `scan` | words attend to regions, hinge over the hardest negative | pairs |
+| `damsm` | DAFSN's model without adversary and labels, AttnGAN's training | pairs |
+"""
+
+from dafsn_tf.baselines.comparison import NAMES, Comparison, compare
+from dafsn_tf.baselines.method import BUDGET
+from dafsn_tf.baselines.methods import METHODS
+
+__all__ = ["BUDGET", "METHODS", "NAMES", "Comparison", "compare"]

@@ -5,6 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
+from dafsn_tf.cli.compare import Lists, compare
 from dafsn_tf.cli.demo import demo
 from dafsn_tf.cli.evaluate import evaluate
 from dafsn_tf.cli.export import export
@@ -21,8 +22,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, train, evaluate, export, serve, query, demo):
-    app.command(cls=PassedOn if command is query else None)(command)
+for command in (prepare, train, evaluate, compare, export, serve, query, demo):
+    app.command(cls={query: PassedOn, compare: Lists}.get(command))(command)
 
 
 def main() -> None:

@@ -1,0 +1,65 @@
+"""DAMSM (Xu et al., AttnGAN, CVPR 2018): this package's model by `presets/damsm.toml`, on the comparison's features."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dafsn_tf.baselines.inputs import Split
+from dafsn_tf.baselines.method import Method, Scorer, Surroundings
+from dafsn_tf.baselines.package_model import run_scores, trained_run
+from dafsn_tf.config import Config, load_config
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What validation chooses; the rest is the preset's."""
+
+    gamma3: float = 10.0  # sharpness of matching in a batch; as published
+    weight_decay: float = 0.0  # decoupled; published: 0
+    epochs: int = 30
+
+
+def configuration(inputs: Config, settings: Settings) -> Config:
+    """Return the preset with these settings, reading the images and the vocabulary that the others read."""
+    preset = load_config("damsm")
+    return replace(
+        preset,
+        text=replace(
+            preset.text,
+            max_words=inputs.text.max_words,
+            max_vocabulary=inputs.text.max_vocabulary,
+            min_count=inputs.text.min_count,
+            oov_buckets=inputs.text.oov_buckets,
+            embeddings=inputs.text.embeddings,
+        ),
+        image=replace(
+            preset.image,
+            weights=inputs.image.weights,
+            image_size=inputs.image.image_size,
+            region_layer=inputs.image.region_layer,
+            global_layer=inputs.image.global_layer,
+            region_grid=inputs.image.region_grid,
+            augmentation=inputs.image.augmentation,
+        ),
+        loss=replace(preset.loss, gamma3=settings.gamma3),
+        training=replace(preset.training, weight_decay=settings.weight_decay, epochs=settings.epochs),
+        evaluation=inputs.evaluation,
+    )
+
+
+def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
+    """Return the scorer of the best epoch, word and sentence scores fused as validation chose."""
+    config = configuration(train.config, settings)
+    run = trained_run(config, train.data, surroundings.folder, seed, surroundings.write)
+
+    def score(split: Split) -> np.ndarray:
+        return run_scores(run, split)["fused"]
+
+    return score
+
+
+METHOD = Method(
+    "damsm",
+    fit,
+    grid=tuple(Settings(gamma3, decay) for gamma3 in (10.0, 16.0) for decay in (0.0, 2.0, 10.0)),
+)

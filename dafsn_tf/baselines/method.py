@@ -1,0 +1,45 @@
+"""What a method of the comparison is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dafsn_tf.baselines.inputs import Split
+
+BUDGET = 6  # settings that every method may try on validation, no method more
+
+Scorer = Callable[[Split], np.ndarray]  # scores (N, B) of all texts and images of a split, larger is better
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a method works.
+
+    Attributes:
+        folder: for what a long training goes on from; made by the method that needs it.
+        write: receives progress, a line at a time.
+    """
+
+    folder: Path
+    write: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A peer of DAFSN.
+
+    Attributes:
+        name: as the command line names it.
+        fit: takes the training and the validation split, settings, seed and surroundings; returns a scorer. It reads no
+            other split.
+        grid: settings tried on validation, `BUDGET` at most.
+        needs_labels: whether it learns from classes.
+    """
+
+    name: str
+    fit: Callable[[Split, Split, Any, int, Surroundings], Scorer]
+    grid: tuple[Any, ...]
+    needs_labels: bool = False

@@ -1,0 +1,108 @@
+"""How the neural peers are trained: pairs drawn as DAFSN's are, epochs chosen on validation."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dafsn_tf.baselines.inputs import Split
+from dafsn_tf.baselines.method import Scorer
+from dafsn_tf.data.pipeline import epoch_plan
+from dafsn_tf.data.word_vectors import initial_embeddings
+from dafsn_tf.evaluation.protocols import selection_metrics, selection_value
+
+ENCODED = 512  # texts or images encoded at once
+
+
+class Pairs:
+    """Batches of a training split: each epoch shows every image once, with one of its texts, as in DAFSN's own.
+
+    Args:
+        split: the training split.
+        batch_size: pairs of a batch; incomplete batches are dropped.
+        seed: of the run.
+    """
+
+    def __init__(self, split: Split, batch_size: int, seed: int) -> None:
+        words = np.count_nonzero(split.word_ids, axis=1)
+        self._first_text = np.searchsorted(split.collection.text_image, np.arange(len(split.records)))
+        self._lengths = [of_image.tolist() for of_image in np.split(words, self._first_text[1:])]
+        self._variants = split.image_vectors.shape[1]
+        self.batch_size = min(batch_size, len(split.records))
+        self.seed = seed
+        self.steps = len(split.records) // self.batch_size
+
+    def __call__(self, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield the indices of texts, of images and of image variants, each (batch_size,), of an epoch from 0."""
+        images, numbers, variants = epoch_plan(self._lengths, self.batch_size, self.seed, epoch, self._variants)
+        for step in range(self.steps):
+            rows = slice(step * self.batch_size, (step + 1) * self.batch_size)
+            yield self._first_text[images[rows]] + numbers[rows], images[rows], variants[rows]
+
+
+def train_epochs(
+    model: Any,
+    step: Callable[[np.ndarray, np.ndarray, np.ndarray, float], Any],
+    pairs: Pairs,
+    epochs: int,
+    validate: Callable[[], float],
+    write: Callable[[str], None],
+) -> None:
+    """Train a model and leave it with the weights of the epoch that validation likes best.
+
+    Args:
+        model: a Keras layer or model.
+        step: learns from texts, images and variants (indices) and the epochs done so far, a fraction; returns the loss.
+        pairs: batches of an epoch.
+        epochs: how many.
+        validate: returns the value to choose by, larger is better.
+        write: receives a line an epoch.
+    """
+    best, weights, began = -np.inf, model.get_weights(), time.monotonic()
+    for epoch in range(epochs):
+        losses = [step(*batch, epoch + number / pairs.steps) for number, batch in enumerate(pairs(epoch))]
+        value = validate()
+        if value > best:
+            best, weights = value, model.get_weights()
+        left = (time.monotonic() - began) * (epochs - epoch - 1) / (epoch + 1)
+        write(
+            f"  epoch {epoch + 1}/{epochs}  loss {float(np.mean(losses)):.3f}  validation {value:.3f} "
+            f"(best {best:.3f})  {left / 60:.1f} min left"
+        )
+    model.set_weights(weights)
+
+
+def validation_value(scorer: Scorer, split: Split) -> float:
+    """Return what epochs and settings are chosen by: MAP where there are classes, else the sum of recalls."""
+    return selection_value(selection_metrics(scorer(split), split.collection), split.collection.has_classes)
+
+
+def word_embedding(train: Split, dim: int) -> Any:
+    """Return an embedding layer of the training split's words that begins as DAFSN's does (`text.embeddings`)."""
+    initializer: Any = keras.initializers.RandomUniform(-0.1, 0.1)
+    layer = keras.layers.Embedding(train.first_word + len(train.vocabulary), dim, embeddings_initializer=initializer)
+    layer.build((None, None))
+    if train.config.text.embeddings != "none":
+        rows: Any = layer.embeddings.numpy()
+        known, _ = initial_embeddings(rows[train.first_word :], train.config.text.embeddings, train.vocabulary)
+        layer.embeddings.assign(np.concatenate([rows[: train.first_word], known]))
+    return layer
+
+
+def stepped_adam(learning_rate: float, steps: int, clip_norm: float) -> Any:
+    """Return Adam whose learning rate falls to a tenth after half of the steps, gradients clipped by global norm."""
+    schedule: Any = keras.optimizers.schedules.PiecewiseConstantDecay([steps // 2], [learning_rate, learning_rate / 10])
+    return keras.optimizers.Adam(schedule, global_clipnorm=clip_norm)
+
+
+def encode(encoder: Callable[[tf.Tensor], tf.Tensor], inputs: Any) -> np.ndarray:
+    """Return the encoder's outputs of all rows of `inputs`, some at a time."""
+    return np.concatenate(
+        [
+            encoder(tf.convert_to_tensor(inputs[start : start + ENCODED])).numpy()
+            for start in range(0, len(inputs), ENCODED)
+        ]
+    )

@@ -1,0 +1,110 @@
+"""One run of the comparison: a method, a collection, a seed."""
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dafsn_tf.baselines.inputs import Inputs, Split
+from dafsn_tf.baselines.method import Method, Surroundings
+from dafsn_tf.baselines.neural import validation_value
+from dafsn_tf.baselines.package_model import run_scores, trained_run
+from dafsn_tf.baselines.queries import query_values
+from dafsn_tf.baselines.tuning import tune
+from dafsn_tf.config import Config
+from dafsn_tf.data.manifest import Manifest
+from dafsn_tf.evaluation.protocols import evaluate_scores
+
+
+def collection_name(manifest: Manifest) -> str:
+    """Return what files of a collection are named by: its name, and its digest's first digits to tell its splits."""
+    return f"{manifest.name}-{manifest.digest[:8]}"
+
+
+class Trials:
+    """Runs the methods on one collection. The test split is opened by a run that has been chosen, trained and is final.
+
+    Args:
+        data: the collection.
+        config: DAFSN's configuration; its images and words are what every method reads.
+        out: folder of all runs.
+        write: receives progress.
+    """
+
+    def __init__(self, data: Path, config: Config, out: Path, write: Callable[[str], None]) -> None:
+        self.data, self.config, self.out, self.write = data, config, out, write
+        self.collection = collection_name(Manifest.read(data))
+        self.inputs = Inputs(data, config)
+        self.description = self.inputs.describe()
+
+    @cached_property
+    def _train(self) -> Split:
+        return self.inputs.open("train")
+
+    @cached_property
+    def _validation(self) -> Split:
+        return self.inputs.open("validation")
+
+    def peer(self, method: Method, seed: int) -> dict[str, Any]:
+        """Return the record of a peer's run with the settings that validation chooses, or has chosen before."""
+
+        def surroundings(settings: Any, seed: int) -> Surroundings:
+            number = method.grid.index(settings) + 1
+            return Surroundings(self.out / f"{method.name}-{self.collection}-setting{number}-{seed}", self.write)
+
+        file = self.out / f"tuning-{method.name}-{self.collection}.json"
+        settings = tune(method, self._train, self._validation, self.description, file, surroundings)
+        began = time.monotonic()
+        scorer = method.fit(self._train, self._validation, settings, seed, surroundings(settings, seed))
+        value = validation_value(scorer, self._validation)
+        test = self.inputs.open("test")
+        scores = {"score": scorer(test)}
+        return self._record(method.name, seed, asdict(settings), value, time.monotonic() - began, scores, test)
+
+    def dafsn(self, seed: int) -> dict[str, Any]:
+        """Return the record of DAFSN's run, which stands in a run folder of its own."""
+        run = trained_run(self.config, self.data, self.out / f"dafsn-{self.collection}-{seed}", seed, self.write)
+        result, began = run.info["result"], time.monotonic()
+        test = self.inputs.open("test")
+        scores = run_scores(run, test)
+        seconds = result["seconds"] + time.monotonic() - began
+        return self._record("dafsn", seed, self.config.to_dict(), result["selection"], seconds, scores, test)
+
+    def _record(
+        self,
+        method: str,
+        seed: int,
+        settings: dict[str, Any],
+        validation: float,
+        seconds: float,
+        scores: Mapping[str, np.ndarray],
+        test: Split,
+    ) -> dict[str, Any]:
+        """Return what a run's JSON holds; the last of its scores is the one that it is judged by."""
+        *_, judged = scores
+        return {
+            "method": method,
+            "dataset": test.records.manifest.name,
+            "collection": test.records.manifest.digest,
+            "seed": seed,
+            "settings": settings,
+            "inputs": self.description,
+            "validation": validation,
+            "seconds": round(seconds, 1),
+            "images": len(test.records),
+            "texts": len(test.word_ids),
+            "score": judged,
+            "test": evaluate_scores(scores, test.collection),
+            "per_query": query_values(scores[judged], test.collection),
+            "command": sys.argv,
+            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
+            "versions": {name: version(name) for name in ("dafsn-tf", "tensorflow", "keras", "scikit-learn", "numpy")},
+        }

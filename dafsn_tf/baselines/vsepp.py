@@ -1,0 +1,98 @@
+"""VSE++ (Faghri et al., VSE++: Improving Visual-Semantic Embeddings with Hard Negatives, BMVC 2018).
+
+A GRU's last state is the sentence, a linear map of the image's vector the image; the hardest negative of a batch is
+pushed away by a hinge, after one epoch over the sum of all negatives.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from dafsn_tf.baselines.hinge import hinge_loss
+from dafsn_tf.baselines.inputs import Split
+from dafsn_tf.baselines.method import Method, Scorer, Surroundings
+from dafsn_tf.baselines.neural import Pairs, encode, stepped_adam, train_epochs, validation_value, word_embedding
+from dafsn_tf.data.pipeline import trim_padding
+from dafsn_tf.models.dafsn import unit_vectors
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What validation chooses, and the published rest."""
+
+    learning_rate: float = 5e-4  # Adam; a tenth in the second half of the epochs, as published
+    dropout: float = 0.2  # on word embeddings and image vectors; published: 0
+    dim: int = 1024  # D
+    embedding_dim: int = 300
+    margin: float = 0.2
+    batch_size: int = 128
+    epochs: int = 30
+    warmup_epochs: int = 1  # over the sum of all negatives
+    clip_norm: float = 2.0  # global norm of the gradients
+
+
+class VSEPP(keras.Model):
+    """Sentences and images as unit vectors (n, D).
+
+    Args:
+        embedding: layer of word embeddings.
+        settings: sizes and dropout.
+    """
+
+    def __init__(self, embedding: Any, settings: Settings) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.dropout = keras.layers.Dropout(settings.dropout)
+        self.gru = keras.layers.GRU(settings.dim)
+        self.projection = keras.layers.Dense(settings.dim)
+
+    def encode_texts(self, word_ids: Any, training: bool = False) -> Any:
+        """Return sentences (N, D) of word ids (N, T)."""
+        words = self.dropout(self.embedding(word_ids), training=training)
+        return unit_vectors(self.gru(words, mask=ops.not_equal(word_ids, 0)))
+
+    def encode_images(self, vectors: Any, training: bool = False) -> Any:
+        """Return images (B, D) of image vectors (B, C)."""
+        return unit_vectors(self.projection(self.dropout(vectors, training=training)))
+
+
+def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
+    """Return the scorer of the best epoch, cosines of sentences and images."""
+    keras.utils.set_random_seed(seed)
+    model = VSEPP(word_embedding(train, settings.embedding_dim), settings)
+    pairs = Pairs(train, settings.batch_size, seed)
+    optimizer = stepped_adam(settings.learning_rate, pairs.steps * settings.epochs, settings.clip_norm)
+
+    @tf.function(reduce_retracing=True)
+    def learn(word_ids: tf.Tensor, vectors: tf.Tensor, hardest: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            texts, images = model.encode_texts(word_ids, training=True), model.encode_images(vectors, training=True)
+            loss = hinge_loss(ops.matmul(texts, ops.transpose(images)), settings.margin, hardest)
+        variables = model.trainable_variables
+        optimizer.apply(tape.gradient(loss, variables), variables)
+        return loss / pairs.batch_size
+
+    def step(texts: np.ndarray, images: np.ndarray, variants: np.ndarray, epochs_done: float) -> tf.Tensor:
+        word_ids = trim_padding(tf.constant(train.word_ids[texts]))
+        hardest = tf.constant(epochs_done >= settings.warmup_epochs)
+        return learn(word_ids, tf.constant(train.image_vectors[images, variants]), hardest)
+
+    encode_texts = tf.function(model.encode_texts, reduce_retracing=True)
+
+    def score(split: Split) -> np.ndarray:
+        sentences = encode(encode_texts, trim_padding(tf.constant(split.word_ids)))
+        return sentences @ encode(model.encode_images, split.image_vectors[:, 0]).T
+
+    train_epochs(model, step, pairs, settings.epochs, lambda: validation_value(score, validation), surroundings.write)
+    return score
+
+
+METHOD = Method(
+    "vsepp",
+    fit,
+    grid=tuple(Settings(rate, dropout) for rate in (2e-4, 5e-4, 1e-3) for dropout in (0.2, 0.4)),
+)

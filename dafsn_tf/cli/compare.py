@@ -1,0 +1,67 @@
+"""`dafsn compare`: DAFSN and its peers on the same features, each run once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperCommand
+
+from dafsn_tf.cli.console import say
+from dafsn_tf.config import load_config
+
+_LISTS = ("--data", "--methods", "--seeds", "--only")
+
+
+class Lists(TyperCommand):
+    """A command whose options of `_LISTS` take several values at once: `--seeds 0 1 2`."""
+
+    def parse_args(self, ctx, args):
+        return super().parse_args(ctx, _repeated(args))
+
+
+def _repeated(arguments: list[str]) -> list[str]:
+    """Return the arguments with a list's option before each of its values, as click reads them."""
+    repeated, option = [], ""
+    for argument in arguments:
+        if argument.startswith("-"):
+            option = argument if argument in _LISTS else ""
+            repeated.append(argument)
+        elif option and repeated[-1] != option:
+            repeated += [option, argument]
+        else:
+            repeated.append(argument)
+    return repeated
+
+
+def compare(
+    data: Annotated[
+        list[Path], typer.Option(help="Collection made by `dafsn prepare`; several are splits of one collection.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the runs; those that it holds are not repeated.")],
+    methods: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of dafsn, cca, semantic_matching, acmr, dscmr, vsepp, scan, damsm; all by default. Each peer tries "
+            "six settings on validation, no more."
+        ),
+    ] = None,
+    seeds: Annotated[list[int] | None, typer.Option(help="Of every method; 0 by default.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Make the runs of these methods alone.")] = None,
+    config: Annotated[
+        str | None, typer.Option(help="DAFSN's preset or TOML file; by default the preset of the collection's name.")
+    ] = None,
+) -> None:
+    """Compare DAFSN with its peers on the same features; an interrupted comparison goes on."""
+    from dafsn_tf import baselines
+    from dafsn_tf.reporting.comparison import comparison_table
+
+    found = baselines.compare(
+        data,
+        out,
+        methods=methods or baselines.NAMES,
+        seeds=seeds or (0,),
+        only=only or (),
+        config=load_config(config) if config else None,
+        write=say,
+    )
+    typer.echo(comparison_table(found.runs, found.missing, found.skipped))

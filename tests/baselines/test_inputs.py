@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from dafsn_tf.baselines.inputs import Inputs
+from dafsn_tf.config import load_config
+from dafsn_tf.data.records import open_split
+from dafsn_tf.errors import ConfigError, DataError
+
+pytestmark = pytest.mark.usefixtures("colour_backbone")
+
+
+@pytest.fixture(scope="module")
+def data(prepared):
+    return prepared()
+
+
+def test_a_split_has_the_cached_features_standardised_and_the_tokenisers_words(data, config):
+    inputs, variants = Inputs(data, config), 2 if config.image.augmentation == "flip" else 1
+    train, validation = inputs.open("train"), inputs.open("validation")
+    assert train.image_vectors.shape == (18, variants, 2048)
+    assert validation.image_vectors.shape == (6, 1, 2048)
+    np.testing.assert_allclose(train.image_vectors[:, 0].mean(axis=0), 0, atol=1e-3)
+    assert train.image_vectors[:, 0].std() == pytest.approx(1, abs=0.01)
+    assert train.word_ids.shape == (36, config.text.max_words)
+    assert train.word_ids.max() == train.first_word + len(train.vocabulary) - 1
+    assert train.collection.text_image.tolist() == np.repeat(np.arange(18), 2).tolist()
+    np.testing.assert_array_equal(train.text_labels[::2], train.labels)
+    assert train.collection.documents
+
+
+def test_words_of_other_splits_are_out_of_the_vocabulary(data, config):
+    inputs = Inputs(data, config)
+    number = inputs.open("validation").word_ids[1, 1]  # "number 9 is ..." where no training text has the 9
+    assert 1 <= number <= config.text.oov_buckets
+
+
+def test_a_collection_without_labels_has_no_classes(prepared, config):
+    collection = Inputs(prepared(labels=False, documents=False), config).open("validation").collection
+    assert collection.labels is None
+    assert not collection.documents
+
+
+def test_what_the_features_are_is_described(data, config):
+    described = Inputs(data, config).describe()
+    assert described["backbone_fingerprint"] == "c" * 64
+    assert (described["region_layer"], described["max_words"]) == ("mixed7", config.text.max_words)
+
+
+def test_a_backbone_that_is_trained_is_refused(data):
+    with pytest.raises(ConfigError, match=r"trains its backbone 'small_cnn'.*--config"):
+        Inputs(data, load_config("shapes"))
+
+
+def test_an_absent_split_is_named(data, config):
+    with pytest.raises(DataError, match="no split 'tests'"):
+        Inputs(data, config).open("tests")
+
+
+def test_the_training_split_alone_is_opened_to_fit(data, config, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "dafsn_tf.baselines.inputs.open_split", lambda data, split: opened.append(split) or open_split(data, split)
+    )
+    Inputs(data, config)
+    assert set(opened) == {"train"}

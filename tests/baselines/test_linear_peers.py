@@ -1,0 +1,82 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.decomposition import TruncatedSVD
+
+from dafsn_tf.baselines import cca, semantic_matching
+from dafsn_tf.baselines.bags import BagsOfWords
+from dafsn_tf.baselines.method import Surroundings
+
+HERE = Surroundings(Path("unused"), lambda line: None)
+
+
+def test_bags_leave_unknown_words_out_and_join_a_documents_sentences(toy_split):
+    train = toy_split("train", images=20)
+    bags = BagsOfWords(train)
+    sentences, documents = bags.sentences(train).toarray(), bags.documents(train).toarray()
+    known = np.unique(train.word_ids[train.word_ids >= 3])
+    assert sentences.shape == (40, len(known))
+    np.testing.assert_allclose(np.linalg.norm(sentences, axis=1), 1, rtol=1e-5)
+    for text, row in enumerate(train.word_ids):
+        assert np.count_nonzero(sentences[text]) == len(set(row[row >= 3]))
+    assert np.array_equal(documents[4] > 0, (sentences[8] > 0) | (sentences[9] > 0))
+
+
+def test_rare_words_weigh_more_than_common_ones(toy_split):
+    train = toy_split("train", images=2)
+    train.word_ids[:] = 0
+    train.word_ids[:, 0] = 5
+    train.word_ids[0, 1] = 6
+    vector = BagsOfWords(train).sentences(train).toarray()[0]
+    assert vector[1] / vector[0] == pytest.approx(np.log(5 / 2) + 1)  # idf = 1 + log (1 + 4) / (1 + 1), against 1
+
+
+@pytest.mark.parametrize("power", [1.0, 4.0])
+def test_cca_equals_the_canonical_variates_of_plain_linear_algebra(toy_split, power):
+    train, validation = toy_split("train", images=60), toy_split("validation", images=15)
+    components = 12
+    score = cca.fit(train, validation, cca.Settings(components, power), 0, HERE)
+
+    bags = BagsOfWords(train)
+    reduction = TruncatedSVD(components, random_state=0)
+    texts, images = reduction.fit_transform(bags.sentences(train)), train.image_vectors[train.collection.text_image, 0]
+    text_mean, image_mean = texts.mean(0), images.mean(0)
+    text_basis, text_triangle = np.linalg.qr(texts - text_mean)
+    image_basis, image_triangle = np.linalg.qr(np.float64(images - image_mean))
+    left, correlations, right = np.linalg.svd(text_basis.T @ image_basis)
+    projected = (reduction.transform(bags.sentences(validation)) - text_mean) @ np.linalg.solve(text_triangle, left)
+    seen = (validation.image_vectors[:, 0] - image_mean) @ np.linalg.solve(image_triangle, right.T)
+    projected, seen = (side * correlations**power for side in (projected, seen))
+    cosines = (projected / np.linalg.norm(projected, axis=1, keepdims=True)) @ (
+        seen / np.linalg.norm(seen, axis=1, keepdims=True)
+    ).T
+    np.testing.assert_allclose(score(validation), cosines, atol=2e-3)
+
+
+def test_semantic_matching_is_the_agreement_of_posteriors(toy_split):
+    train, validation = toy_split("train"), toy_split("validation", images=15)
+    score = semantic_matching.fit(train, validation, semantic_matching.Settings(), 0, HERE)
+    scores = score(validation)
+    assert scores.min() >= 0
+    assert scores.max() <= 1
+    right = validation.labels.argmax(1)
+    for image in range(3):  # of the classes a, b, c
+        means = [scores[validation.text_labels.argmax(1) == number, image].mean() for number in range(3)]
+        assert np.argmax(means) == right[image]
+
+
+def test_items_of_several_classes_are_examples_of_each_and_unlabelled_ones_of_none(toy_split):
+    train = toy_split("train", images=30)
+    labels = train.labels.copy()
+    labels[0], labels[1] = (1, 1, 0), 0
+    several = dataclasses.replace(train, records=dataclasses.replace(train.records, labels=labels))
+    classifier = semantic_matching._classifier(several.image_vectors[:, 0], labels, 1.0)
+    assert classifier.classes_.tolist() == [0, 1, 2]
+    expected = semantic_matching._classifier(
+        np.concatenate([train.image_vectors[[0, 0], 0], train.image_vectors[2:, 0]]),
+        np.concatenate([[[1, 0, 0], [0, 1, 0]], train.labels[2:]]),
+        1.0,
+    )
+    np.testing.assert_allclose(classifier.coef_, expected.coef_, atol=1e-6)

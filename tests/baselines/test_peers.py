@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dafsn_tf.baselines import BUDGET, METHODS
+from dafsn_tf.baselines.method import Surroundings
+from dafsn_tf.evaluation.metrics import chance
+from dafsn_tf.evaluation.protocols import selection_metrics
+
+EPOCHS = {"acmr": 15, "dscmr": 30, "vsepp": 30, "scan": 30}
+FEATURE_METHODS = [name for name in METHODS if name != "damsm"]
+
+
+def fitted(method, toy_split, small, seed=0, epochs=2, **kind):
+    method = small(method, epochs=epochs, learning_rate=1e-2)
+    train, validation = (
+        toy_split("train", **kind),
+        toy_split("validation", images=30, documents=kind.get("documents", True)),
+    )
+    return method.fit(train, validation, method.grid[0], seed, Surroundings(Path("unused"), lambda line: None))
+
+
+def test_every_peer_has_the_same_budget():
+    assert {name: len(method.grid) for name, method in METHODS.items()} == dict.fromkeys(METHODS, BUDGET)
+    for method in METHODS.values():
+        assert len(set(method.grid)) == BUDGET
+        assert type(method.grid[0]).__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize("name", FEATURE_METHODS)
+def test_a_peer_learns_what_pictures_and_texts_share(name, toy_split, small):
+    test = toy_split("test", images=30)
+    scores = fitted(METHODS[name], toy_split, small, epochs=EPOCHS.get(name, 2))(test)
+    assert scores.shape == (60, 30)
+    same = test.labels @ test.labels.T > 0
+    guessed = chance(np.eye(30, dtype=bool), same)["map@all"]
+    for direction in selection_metrics(scores, test.collection).values():
+        assert direction["map@all"] > guessed + 0.1
+
+
+@pytest.mark.parametrize("name", FEATURE_METHODS)
+def test_a_seed_gives_the_same_scores_again_and_mirrored_images_are_read(name, toy_split, small):
+    test = toy_split("test", images=12)
+    one, two = (fitted(METHODS[name], toy_split, small, seed=3, variants=2)(test) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+
+
+def test_pairs_show_every_image_once_with_one_of_its_texts(toy_split):
+    from dafsn_tf.baselines.neural import Pairs
+
+    split = toy_split("train", images=21, variants=2)
+    pairs = Pairs(split, 10, seed=1)
+    assert pairs.steps == 2
+    texts, images, variants = (np.concatenate(part) for part in zip(*pairs(0), strict=True))
+    assert len(set(images)) == 20
+    assert split.collection.text_image[texts].tolist() == images.tolist()
+    assert set(variants) == {0, 1}
+    again = next(Pairs(split, 10, seed=1)(0))
+    np.testing.assert_array_equal(again[0], texts[:10])
+    assert next(pairs(1))[1].tolist() != images[:10].tolist()
+
+
+def test_the_best_epoch_stays():
+    import keras
+
+    from dafsn_tf.baselines.neural import train_epochs
+
+    layer = keras.layers.Dense(1, use_bias=False)
+    layer.build((None, 1))
+    values, lines = iter([0.2, 0.9, 0.5]), []
+
+    class Batches:
+        steps = 2
+
+        def __call__(self, epoch):
+            yield from ((epoch,), (epoch,))
+
+    def step(epoch, done):
+        seen.append(done)
+        layer.set_weights([np.full((1, 1), epoch)])
+        return 1.0
+
+    seen = []
+    train_epochs(layer, step, Batches(), 3, lambda: next(values), lines.append)
+    assert layer.get_weights()[0].item() == 1
+    assert seen == [0, 0.5, 1, 1.5, 2, 2.5]
+    assert "epoch 2/3" in lines[1]
+    assert "min left" in lines[1]

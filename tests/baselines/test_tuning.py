@@ -1,0 +1,101 @@
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dafsn_tf.baselines import METHODS
+from dafsn_tf.baselines.inputs import Inputs
+from dafsn_tf.baselines.method import Method, Surroundings
+from dafsn_tf.baselines.trial import Trials
+from dafsn_tf.baselines.tuning import tune
+from dafsn_tf.errors import DataError, RunError
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Settings of a method that knows the answer but for noise."""
+
+    size: float
+
+
+def fit(train, validation, settings, seed, surroundings):
+    FITS.append((settings.size, seed))
+
+    def score(split):
+        noise = np.random.default_rng(seed).normal(size=(len(split.word_ids), len(split.records)))
+        return (split.text_labels @ split.labels.T + settings.size * noise).astype("float32")
+
+    return score
+
+
+FITS: list = []
+METHOD = Method("stub", fit, grid=(Noise(9.0), Noise(0.0), Noise(3.0), Noise(0.0)))
+
+
+@pytest.fixture(autouse=True)
+def _forget():
+    FITS.clear()
+
+
+def choose(toy_split, file, method=METHOD, inputs=None, lines=None):
+    surroundings = Surroundings(Path("unused"), (lines if lines is not None else []).append)
+    train, validation = toy_split("train", images=12), toy_split("validation", images=12)
+    return tune(method, train, validation, inputs or {"features": 1}, file, lambda settings, seed: surroundings)
+
+
+def test_validation_chooses_with_seed_0_and_of_equals_the_first(toy_split, tmp_path):
+    lines = []
+    assert choose(toy_split, tmp_path / "t.json", lines=lines) is METHOD.grid[1]
+    assert FITS == [(9.0, 0), (0.0, 0), (3.0, 0), (0.0, 0)]
+    stored = json.loads((tmp_path / "t.json").read_text())
+    assert stored["chosen"] == {"size": 0.0}
+    assert stored["tried"][1]["validation"] == 1
+    assert stored["tried"][0]["validation"] < 0.9
+    assert "setting 2 of 4" in lines[1]
+
+
+def test_an_interrupted_choice_goes_on(toy_split, tmp_path):
+    def interrupted(train, validation, settings, seed, surroundings):
+        if settings.size == 3:
+            raise KeyboardInterrupt
+        return fit(train, validation, settings, seed, surroundings)
+
+    with pytest.raises(KeyboardInterrupt):
+        choose(toy_split, tmp_path / "t.json", replace(METHOD, fit=interrupted))
+    assert "chosen" not in json.loads((tmp_path / "t.json").read_text())
+    FITS.clear()
+    choose(toy_split, tmp_path / "t.json")
+    assert FITS == [(3.0, 0)]
+    FITS.clear()
+    choose(toy_split, tmp_path / "t.json")
+    assert FITS == []
+
+
+def test_a_choice_made_on_other_features_is_refused(toy_split, tmp_path):
+    choose(toy_split, tmp_path / "t.json")
+    with pytest.raises(RunError, match=r"t\.json was chosen on other features or words.*--out"):
+        choose(toy_split, tmp_path / "t.json", inputs={"features": 2})
+
+
+SLOW = ("vsepp", "scan", "damsm")
+
+
+@pytest.mark.usefixtures("colour_backbone")
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in METHODS])
+def test_tuning_never_opens_the_test_split(name, prepared, config, small, tmp_path):
+    """The test records are not there: whatever opened them would fail."""
+    data = prepared()
+    for file in data.glob("test-*"):
+        file.unlink()
+    with pytest.raises(DataError, match="test"):
+        Inputs(data, config).open("test")
+    method = small(METHODS[name], epochs=1)
+    trials = Trials(data, config, tmp_path, lambda line: None)
+    with pytest.raises(DataError, match="test"):
+        trials.peer(method, seed=1)
+    (file,) = tmp_path.glob("tuning-*.json")
+    stored = json.loads(file.read_text())
+    assert len(stored["tried"]) == len(method.grid)
+    assert "chosen" in stored
