@@ -63,7 +63,8 @@ def run_demo(
     step("evaluating on the test split")
     run = load_run(run_folder)
     evaluation, attention = evaluate_run(run, data), evaluate_attention(run, data)
-    write_json(out / "evaluation.json", evaluation)
+    for folder in (out, run_folder):  # the model card of an export takes the run's
+        write_json(folder / "evaluation.json", evaluation)
     write_json(out / "attention.json", attention)
     step("exporting for TensorFlow Serving")
     export_run(run, models, data=data)

@@ -1,5 +1,9 @@
 import contextlib
 import io
+import os
+import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -10,12 +14,17 @@ from dafsn_tf.config import load_config
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ExportError
 from dafsn_tf.evaluation.embedding import Embedder
-from dafsn_tf.evaluation.evaluate import all_pairs_scores
+from dafsn_tf.evaluation.evaluate import all_pairs_scores, evaluate_run
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.export import ExportOptions, build_index, export_run
+from dafsn_tf.export.model_card import model_card
 from dafsn_tf.export.ops import ALLOWED, check_ops, graph_ops
+from dafsn_tf.export.publishing import next_version
+from dafsn_tf.export.verification import verify
 from dafsn_tf.export.warmup import BATCH_SIZES, FILE
 from dafsn_tf.retrieval import Encoder
+from dafsn_tf.retrieval.encoder import TEXTS
+from dafsn_tf.runs import load_run, write_json
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +55,79 @@ def ask(folder, name, **inputs):
         return asking(name, **inputs)
 
 
+def published(base):
+    return sorted(path.name for path in base.iterdir() if path.name != ".last-version")
+
+
 def test_a_version_appears_whole_under_the_next_number(base):
-    assert sorted(path.name for path in base.iterdir()) == ["00004", "5"]
+    assert published(base) == ["00004", "5"]
     assert (base / "5" / "variables" / "variables.index").is_file()
+
+
+def publish(base):
+    with next_version(base) as (number, aside):
+        aside.mkdir()
+        (aside / "saved_model.pb").write_text(str(number))
+    return number
+
+
+def test_a_number_is_not_given_twice(tmp_path):
+    assert [publish(tmp_path), publish(tmp_path)] == [1, 2]
+    shutil.rmtree(tmp_path / "2")
+    assert publish(tmp_path) == 3
+    (tmp_path / "7").mkdir()
+    assert publish(tmp_path) == 8
+    assert published(tmp_path) == ["1", "3", "7", "8"]
+
+
+def test_a_version_that_fails_gives_its_number_back(tmp_path):
+    def fail():
+        with next_version(tmp_path) as (_, aside):
+            aside.mkdir()
+            raise ExportError("differs")
+
+    (tmp_path / ".tmp-1" / "left by an export that was killed").mkdir(parents=True)
+    with pytest.raises(ExportError, match="differs"):
+        fail()
+    assert published(tmp_path) == []
+    assert publish(tmp_path) == 1
+
+
+def test_two_exports_at_once_are_two_versions(tmp_path):
+    def export():
+        with next_version(tmp_path) as (number, aside):
+            aside.mkdir()
+            for part in range(5):  # a second export that did not wait would remove what is written, or write there too
+                (aside / str(part)).write_text(str(number))
+                time.sleep(0.02)
+
+    threads = [threading.Thread(target=export) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert published(tmp_path) == ["1", "2", "3"]
+    for number in ("1", "2", "3"):
+        assert [(tmp_path / number / str(part)).read_text() for part in range(5)] == [number] * 5
+
+
+def test_a_folder_without_locks_is_refused(tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(ExportError, match=r"cannot be locked against a second export \(Operation not supported\)"):
+        publish(tmp_path)
+
+
+def test_the_name_of_a_version_is_on_the_disk_when_it_is_published(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: order.append(os.fstat(descriptor).st_ino))
+    monkeypatch.setattr(os, "rename", lambda old, new, rename=os.rename: (order.append("rename"), rename(old, new)))
+    publish(tmp_path)
+    renamed = order.index("rename")
+    assert {(tmp_path / "1").stat().st_ino, (tmp_path / "1" / "saved_model.pb").stat().st_ino} <= set(order[:renamed])
+    assert order[renamed + 1 :] == [tmp_path.stat().st_ino]
 
 
 def test_bad_rows_get_a_status_and_zeros_and_neighbours_are_answered(base, tiny_run):
@@ -72,7 +151,8 @@ def test_served_similarity_is_the_evaluations(base, tiny_run):
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records, None, 1)
     scores = all_pairs_scores(embedder, embeddings)
-    scores["fused"] = Fusion.from_dict(run.fusion).apply(scores["sentence"], scores["word"])
+    scores["fused"] = Fusion.from_dict(run.fusion).apply(**scores)
+    scores.pop("label", None)
     texts = [captions[0].encode() for captions in records.texts]
     answer = ask(base / "5", "similarity", texts=texts, images=records.read_images(range(len(records))))
     for name, values in scores.items():
@@ -90,7 +170,7 @@ def test_search_ranks_as_the_fused_score_does(base, tiny_run):
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records)
     scores = all_pairs_scores(embedder, embeddings)
-    fused = Fusion.from_dict(run.fusion).apply(scores["sentence"], scores["word"])
+    fused = Fusion.from_dict(run.fusion).apply(**scores)
     texts = [text for captions in records.texts for text in captions]
     found = ask(base / "5", "search", texts=[texts[7].encode()])
     best = np.argsort(-fused[7])[:3]
@@ -112,21 +192,32 @@ def test_an_index_answers_in_python(tiny_run):
     assert index.search_by_image(tf.constant([buffer.getvalue()]))["captions"].shape == (1, 20)
 
 
+@pytest.mark.parametrize(("change", "refused"), [(0.0, False), (5e-6, False), (2e-5, True), (np.nan, True)])
+def test_an_answer_may_differ_by_a_hundred_thousandth_however_large_it_is(change, refused, tmp_path):
+    module = tf.Module()
+    module.value = tf.Variable(8.0)
+    module.ask = tf.function(lambda texts: {"values": tf.fill(tf.shape(texts), module.value)}, [TEXTS])
+    tf.saved_model.save(module, str(tmp_path), {"encode_text": module.ask})
+    module.value.assign_add(change)
+    with pytest.raises(ExportError, match=r"encode_text\.values by") if refused else contextlib.nullcontext():
+        verify(tmp_path, {"encode_text": (module.ask, [TEXTS])}, ["a", "b"])
+
+
 def test_what_cannot_be_verified_is_not_published(tiny_run, tmp_path, monkeypatch):
-    def differs(name, answer, expected):
+    def differs(*arguments):
         raise ExportError("differs")
 
-    monkeypatch.setattr("dafsn_tf.export.verification._compare", differs)
+    monkeypatch.setattr("dafsn_tf.export.version.verify", differs)
     with pytest.raises(ExportError):
         export_run(tiny_run[1], tmp_path / "models")
-    assert not list((tmp_path / "models").iterdir())
+    assert published(tmp_path / "models") == []
 
 
 def test_an_op_that_stock_servers_may_lack_is_not_published(tiny_run, tmp_path, monkeypatch):
     monkeypatch.setattr("dafsn_tf.export.ops.ALLOWED", ALLOWED - {"DecodeJpeg", "Tanh"})
     with pytest.raises(ExportError, match="DecodeJpeg, Tanh"):
         export_run(tiny_run[1], tmp_path / "models")
-    assert not list((tmp_path / "models").iterdir())
+    assert published(tmp_path / "models") == []
 
 
 def test_a_graph_that_runs_python_is_refused(tmp_path):
@@ -179,6 +270,19 @@ def test_the_card_tells_what_the_version_is(base, tiny_run):
         f"{tiny_run[1].info['result']['validation']['protocols']['sentence']['fused']['text_to_image']['map@all']:.3f}"
         in card
     )
+
+
+def test_the_card_has_the_figures_of_an_evaluation_beside_the_run(tiny_run, tmp_path):
+    data, run = tiny_run
+    shutil.copytree(run.path, tmp_path / "run")
+    copy = load_run(tmp_path / "run")
+    assert "Test split:" not in model_card(copy, "tiny", 1, {}, ExportOptions())
+    evaluation = evaluate_run(copy, data)
+    write_json(copy.path / "evaluation.json", evaluation)
+    card = model_card(copy, "tiny", 1, {}, ExportOptions())
+    assert "Test split:" in card
+    assert f"{evaluation['protocols']['sentence']['fused']['image_to_text']['map@all']:.3f}" in card
+    assert "cut after 32 words, and 8,192 bytes" in card
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def model_card(
         *_signature_table(signatures),
         "",
         "Texts are UTF-8; pictures are encoded bytes. Every output has one row for each row that was sent. Rows that "
-        "cannot be used get zeros and a `status`:",
+        "cannot be used get zeros (empty strings in a search) and a `status`:",
         "",
         *[f"- {status.value}: {status.name.lower().replace('_', ' ')}" for status in Status],
         "",
@@ -65,7 +65,8 @@ def model_card(
         "",
         "## Limits",
         "",
-        f"- Texts are cut after {config.text.max_words} words. Words that were not in the training texts "
+        f"- Texts are cut after {config.text.max_words} words, and {run.text_preprocessor.max_bytes:,} bytes. Words "
+        "that were not in the training texts "
         f"({run.text_preprocessor.vocabulary_size - 1 - config.text.oov_buckets:,} were) share "
         f"{config.text.oov_buckets} embeddings: the model knows the language and the things of its training data.",
         f"- Pictures: JPEG, PNG, GIF (first frame), BMP, WebP (not animated; servers before {NO_WEBP_BEFORE} read "

@@ -11,20 +11,35 @@ from dafsn_tf.export.warmup import samples
 
 Endpoints = dict[str, tuple[Any, list[tf.TensorSpec]]]  # function and its inputs, by signature
 
-TOLERANCE = 1e-5  # of the largest absolute value of an output, or of 1
+TOLERANCE = 1e-5  # largest absolute difference of an output
 _BAD = {"texts": [b"", b"\xff\xfe"], "images": [b"", b"no image"]}
 
 
 def verify(folder: Path, endpoints: Endpoints, vocabulary: list[str]) -> dict[str, Any]:
     """Run every signature in a session as a server opens it, beside the function it was made from.
 
-    Each is asked whole rows, rows that get a status, and no rows at all.
-
     Returns:
         SignatureDef by name, as the loader read them.
 
     Raises:
-        ExportError: an answer that differs.
+        ExportError: an answer that differs by more than `TOLERANCE`.
+    """
+    signatures, differences = compare(folder, endpoints, vocabulary)
+    differing = [f"{name} by {difference:.1g}" for name, difference in differences.items() if difference > TOLERANCE]
+    if differing:
+        raise ExportError(
+            f"The exported version answers otherwise than the model: {', '.join(differing)}, where {TOLERANCE:g} is "
+            "allowed; it was not published."
+        )
+    return signatures
+
+
+def compare(folder: Path, endpoints: Endpoints, vocabulary: list[str]) -> tuple[dict[str, Any], dict[str, float]]:
+    """Ask every signature in a session, and its function here, whole rows, rows that get a status, and no rows.
+
+    Returns:
+        SignatureDef by name, as the loader read them; the largest absolute difference by `signature.output`, infinite
+        where shapes, strings or whole numbers are not the same.
     """
     good = samples(vocabulary, 3)
     rows = {name: np.array([*good[name], *_BAD[name]], object) for name in good}
@@ -33,6 +48,7 @@ def verify(folder: Path, endpoints: Endpoints, vocabulary: list[str]) -> dict[st
         name: [function(*(tf.constant(values[str(spec.name)], tf.string) for spec in inputs)) for values in asked]
         for name, (function, inputs) in endpoints.items()
     }
+    differences: dict[str, float] = {}
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         loaded = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
         for name, answers in expected.items():
@@ -41,16 +57,13 @@ def verify(folder: Path, endpoints: Endpoints, vocabulary: list[str]) -> dict[st
             for values, outputs in zip(asked, answers, strict=True):
                 feeds = {info.name: values[key] for key, info in signature.inputs.items()}
                 for key, answer in session.run(names, feeds).items():
-                    _compare(f"{name}.{key}", answer, outputs[key].numpy())
-    return dict(loaded.signature_def)
+                    difference = _difference(answer, outputs[key].numpy())
+                    differences[f"{name}.{key}"] = max(difference, differences.get(f"{name}.{key}", 0.0))
+    return dict(loaded.signature_def), differences
 
 
-def _compare(name: str, answer: np.ndarray, expected: np.ndarray) -> None:
-    if answer.shape != expected.shape:
-        same = False
-    elif answer.dtype.kind == "f":
-        same = np.abs(answer - expected).max(initial=0) <= TOLERANCE * np.abs(expected).max(initial=1)
-    else:
-        same = bool((answer == expected).all())
-    if not same:
-        raise ExportError(f"The exported version answers {name} otherwise than the model; it was not published.")
+def _difference(answer: np.ndarray, expected: np.ndarray) -> float:
+    if answer.shape == expected.shape and answer.dtype.kind == "f":
+        difference = float(np.abs(answer - expected).max(initial=0))
+        return difference if np.isfinite(difference) else np.inf
+    return 0.0 if np.array_equal(answer, expected) else np.inf

@@ -1,9 +1,7 @@
 """The next version of a served model: written aside, verified, renamed."""
 
-import os
 import shutil
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -14,6 +12,7 @@ from dafsn_tf.export.half_precision import HalfPrecision
 from dafsn_tf.export.model_card import model_card
 from dafsn_tf.export.ops import check_ops
 from dafsn_tf.export.options import ExportOptions
+from dafsn_tf.export.publishing import next_version
 from dafsn_tf.export.verification import Endpoints, verify
 from dafsn_tf.export.warmup import write_warmup
 from dafsn_tf.retrieval import Encoder, Index
@@ -26,7 +25,8 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportO
 
     The version is written beside its place with warm-up requests and a model card, its ops are checked against the
     list of what stock servers load, every signature is run in a fresh session and compared with the model in this
-    process, and only then is it renamed: a server that watches `to` never sees half of it.
+    process, and only then is it renamed: a server that watches `to` never sees half of it. Exports into the same folder
+    take turns.
 
     Args:
         run: a finished run.
@@ -35,27 +35,19 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportO
         options: what the version holds; `ExportOptions()` where None.
 
     Raises:
-        ExportError: a version that a server would not load, or that does not answer as the model does.
+        ExportError: a version that a server would not load, or that does not answer as the model does; a folder that
+            cannot be locked.
         DataError, WeightsError: what the user can mend.
     """
     options = options or ExportOptions()
-    model = run.model if options.only == "text" else complete_model(run)
-    if options.float16:
-        model = HalfPrecision(model)
-    encoder = Encoder(model, run.text_preprocessor, Fusion.from_dict(run.fusion), options.max_pixels)
-    index = build_index(run, encoder, data, options.split, options.top_k) if data else None
-    endpoints = _endpoints(encoder, index, options)
+    module, endpoints = served(run, data, options)
     archive = keras.export.ExportArchive()
-    archive.track(encoder if index is None else index)
+    archive.track(module)
     for name, (function, signature) in endpoints.items():
         archive.add_endpoint(name, function, input_signature=signature)
 
     to = to.absolute()
-    to.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(path.name) for path in to.iterdir() if path.name.isdecimal()), default=0)
-    aside = to / f".tmp-{number}"
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
+    with next_version(to) as (number, aside):
         archive.write_out(str(aside), verbose=False)
         check_ops(aside)
         vocabulary = (run.path / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
@@ -65,14 +57,12 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportO
         inputs = {name: [str(spec.name) for spec in signature] for name, (_, signature) in endpoints.items()}
         write_warmup(aside, to.name, inputs, vocabulary)
         indexed = (
-            f"the {options.split} split of {data.name} ({len(index):,} pictures)" if data and index is not None else ""
+            f"the {options.split} split of {data.name} ({len(module):,} pictures)"
+            if data and isinstance(module, Index)
+            else ""
         )
         card = model_card(run, to.name, number, signatures, options, indexed)
         (aside / "README.md").write_text(card, encoding="utf-8")
-        _sync(aside)
-        os.rename(aside, to / str(number))
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
     return to / str(number)
 
 
@@ -84,23 +74,19 @@ def build_index(run: Run, encoder: Encoder, data: Path, split: str = "test", top
     return Index(encoder, embeddings, records.ids, records.texts, top_k)
 
 
-def _endpoints(encoder: Encoder, index: Index | None, options: ExportOptions) -> Endpoints:
-    """Return what is exported; `serving_default` is the first."""
+def served(run: Run, data: Path | None, options: ExportOptions) -> tuple[Encoder | Index, Endpoints]:
+    """Return what an export tracks, and its functions by signature; `serving_default` is the first."""
+    model = run.model if options.only == "text" else complete_model(run)
+    if options.float16:
+        model = HalfPrecision(model)
+    encoder = Encoder(model, run.text_preprocessor, Fusion.from_dict(run.fusion), options.max_pixels)
     text: Endpoints = {"encode_text": (encoder.encode_text, [TEXTS])}
     image: Endpoints = {"encode_image": (encoder.encode_image, [IMAGES])}
-    if index is not None:
-        text["search"] = (index.search, [TEXTS])
-        image["search_by_image"] = (index.search_by_image, [IMAGES])
+    module = encoder
+    if data:
+        module = build_index(run, encoder, data, options.split, options.top_k)
+        text["search"] = (module.search, [TEXTS])
+        image["search_by_image"] = (module.search_by_image, [IMAGES])
     both: Endpoints = {**text, **image, "similarity": (encoder.similarity, [TEXTS, IMAGES])}
     chosen = {"text": text, "image": image, None: both}[options.only]
-    return {"serving_default": next(iter(chosen.values())), **chosen}
-
-
-def _sync(folder: Path) -> None:
-    """Have everything below a folder on the disk before its name tells a server to read it."""
-    for path in (*folder.rglob("*"), folder):
-        descriptor: Any = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    return module, {"serving_default": next(iter(chosen.values())), **chosen}

@@ -3,9 +3,11 @@
 import runpy
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from dafsn_tf.export import ExportOptions, export_run
+from dafsn_client import protocol, tensors
+from dafsn_tf.export import export_run
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +19,7 @@ def benchmark():
 def models(tiny_run, tmp_path_factory):
     data, run = tiny_run
     folder = tmp_path_factory.mktemp("models") / "dafsn"
-    export_run(run, folder, data=data, options=ExportOptions(top_k=3))
+    export_run(run, folder, data=data)
     return folder
 
 
@@ -25,12 +27,48 @@ def test_hostile_requests_are_answered_or_refused_one_by_one(benchmark, models):
     figures = benchmark["hostile"](models, 250)
     assert figures["wrong answers"] == 0, figures["first wrong"]
     assert figures["server lives"]
+    assert figures["slowest answer, s"] < 20
     assert figures["memory after, MB"] < 1.3 * figures["memory before, MB"] + 50
 
 
 def test_hostile_requests_hold_every_kind(benchmark):
     kinds = {kind for kind, _, _ in benchmark["hostile_requests"](250)}
     assert kinds >= {"image", "text", "pair", "random", "bomb", "dtype", "shape", "names", "signature", "gigabyte"}
+    assert max(len(data) for data, _ in benchmark["bombs"]().values()) < 2_500_000
+
+
+@pytest.mark.parametrize(
+    ("statuses", "features", "right"),
+    [
+        ([12, 0], [[0, 0], [0.5, 0]], True),
+        ([0, 0], [[0.1, 0], [0.5, 0]], False),  # the bomb was decoded
+        ([12, 14], [[0, 0], [0, 0]], False),  # its neighbour is refused
+        ([12, 0], [[0, 0], [0, 0]], False),
+        ([12, 0], [[0, 0], [np.nan, 0]], False),
+        ([12, 0], [[0, 0.1], [0.5, 0]], False),
+        ([14, 0], [[0, 0], [0.5, 0]], False),
+        ([12], [[0, 0]], False),
+    ],
+)
+def test_only_the_right_status_is_right(statuses, features, right, benchmark):
+    answer = protocol.PredictResponse()
+    answer.outputs["status"].CopyFrom(tensors.to_proto(np.array(statuses, np.int32), "status"))
+    answer.outputs["features"].CopyFrom(tensors.to_proto(np.array(features, np.float32), "features"))
+    assert benchmark["is_right"]("OK", answer, [{12}, {0}]) == right
+    assert not benchmark["is_right"]("INTERNAL", None, [{12}, {0}])
+    assert not benchmark["is_right"]("OK", answer, "INVALID_ARGUMENT")
+    assert benchmark["is_right"]("INVALID_ARGUMENT", None, "INVALID_ARGUMENT")
+
+
+def test_every_signature_answers_in_a_session_as_in_the_process(benchmark, models, tiny_run):
+    data, run = tiny_run
+    figures = benchmark["session_against_process"](models, run.path, data)
+    signatures = {name.split(",")[0] for name in figures if name.endswith("max abs difference")}
+    assert signatures == {
+        "serving_default", "encode_text", "encode_image", "similarity", "search", "search_by_image"
+    }  # fmt: skip
+    assert max(figure for name, figure in figures.items() if name.endswith("max abs difference")) <= 1e-5
+    assert figures["above 1e-05"] == 0
 
 
 def test_callers_of_a_killed_server_see_typed_errors_and_recover(benchmark, models):
@@ -39,6 +77,14 @@ def test_callers_of_a_killed_server_see_typed_errors_and_recover(benchmark, mode
     assert figures["untyped errors"] == 0, figures["kinds"]
     assert figures["errors from 3 s after it"] == 0
     assert figures["first answer after the restart, s"] < 3
+
+
+def test_a_job_whose_server_is_killed_goes_on_and_loses_no_line(benchmark, models):
+    figures = benchmark["killed_job"](models, 3000)
+    assert figures["job: exit code when the server was killed"] == 1
+    assert 0 < figures["job: answers in the file then"] < 3000
+    assert figures["job: of these lost or changed"] == 0
+    assert figures["job: lines after going on"] == figures["job: lines with the right answer in their place"] == 3000
 
 
 def test_versions_are_exchanged_without_a_failed_or_mixed_answer(benchmark):
@@ -50,7 +96,10 @@ def test_versions_are_exchanged_without_a_failed_or_mixed_answer(benchmark):
 
 def test_a_client_starts_quickly_and_small(benchmark, models):
     figures = benchmark["first_answer"](models, 3)
-    assert figures["first answer, s (median)"] < 1
+    assert figures["from the first import, s (median)"] < 1
+    assert figures["from the first import, s (median)"] < figures["from the start of the interpreter, s (median)"]
     assert figures["peak memory, MB"] < 80
     assert not figures["TensorFlow loaded"]
-    assert benchmark["decoding"]()["256 x 512 floats, ms (median)"] < 0.1
+    assert 20 < figures["installed, MB"] < 100
+    assert {"grpcio", "protobuf", "numpy", "dafsn-client"} <= set(figures["of which"].replace(",", "").split())
+    assert benchmark["decoding"]()["256 x 512 floats from a parsed answer, ms (median)"] < 0.1
