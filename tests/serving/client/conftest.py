@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from dafsn_client import AsyncClient, Client
+from dafsn_client.command.main import main
 
 
 class Blocking:
@@ -41,3 +42,14 @@ def new(request: pytest.FixtureRequest) -> Callable[..., Any]:
 def client(new: Callable[..., Any], target: str) -> Iterator[Any]:
     with new(target) as client:
         yield client
+
+
+@pytest.fixture
+def ask(target, capsys):
+    """Run a command against the toy server; return exit code, output and messages."""
+
+    def run(command, *arguments):
+        code = main([command, "--target", target, *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
