@@ -219,6 +219,8 @@ def preset_names() -> list[str]:
 def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Return the configuration of a preset or a TOML file, with overrides `section.field=value` applied in order.
 
+    An override of `training.epochs` is kept to: it sets `training.min_steps` to 0, where no override names that.
+
     Raises:
         ConfigError: no such preset or file, one that cannot be read or is not TOML, or anything that
             `Config.from_dict` refuses.
@@ -237,8 +239,9 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name} is not valid TOML: {error}.") from error
-    for override in overrides:
-        _apply_override(values, override)
+    overridden = [_apply_override(values, override) for override in overrides]
+    if "training.epochs" in overridden and "training.min_steps" not in overridden:
+        values["training"]["min_steps"] = 0  # who asks for a number of epochs gets that number
     return Config.from_dict(values, where=name)
 
 
@@ -266,7 +269,8 @@ def _lookup(name: str, known: Mapping[str, Any], where: str) -> Any:
     return known[name]
 
 
-def _apply_override(values: dict[str, Any], override: str) -> None:
+def _apply_override(values: dict[str, Any], override: str) -> str:
+    """Set one field, and return its name `section.field`."""
     path, equals, text = override.partition("=")
     section, dot, key = path.strip().partition(".")
     if not equals or not dot:
@@ -278,6 +282,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string
     values.setdefault(section, {})[key] = value
+    return f"{section}.{key}"
 
 
 def _convert(value: Any, expected: Any, where: str) -> Any:

@@ -108,3 +108,9 @@ def test_small_collections_get_smaller_batches_and_more_epochs(images, size, epo
 def test_without_a_least_number_of_steps_only_the_batch_fits_itself():
     training = TrainingConfig(batch_size=128, epochs=20).for_images(60)
     assert (training.batch_size, training.epochs) == (60, 20)
+
+
+def test_who_asks_for_epochs_gets_them():
+    assert load_config("default").training.min_steps > 0
+    assert load_config("default", ["training.epochs=3"]).training.min_steps == 0
+    assert load_config("default", ["training.epochs=3", "training.min_steps=9"]).training.min_steps == 9
