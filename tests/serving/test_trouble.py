@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorflow import make_tensor_proto
+from tensorflow_serving.apis import predict_pb2
 
-from dafsn_client import protocol, tensors
+from dafsn_client import protocol
 from dafsn_tf.export import export_run
 
 
@@ -51,9 +53,10 @@ def test_hostile_requests_hold_every_kind(benchmark):
     ],
 )
 def test_only_the_right_status_is_right(statuses, features, right, benchmark):
-    answer = protocol.PredictResponse()
-    answer.outputs["status"].CopyFrom(tensors.to_proto(np.array(statuses, np.int32), "status"))
-    answer.outputs["features"].CopyFrom(tensors.to_proto(np.array(features, np.float32), "features"))
+    sent = predict_pb2.PredictResponse()
+    sent.outputs["status"].CopyFrom(make_tensor_proto(np.array(statuses, np.int32)))
+    sent.outputs["features"].CopyFrom(make_tensor_proto(np.array(features, np.float32)))
+    answer = protocol.PredictResponse.FromString(sent.SerializeToString())
     assert benchmark["is_right"]("OK", answer, [{12}, {0}]) == right
     assert not benchmark["is_right"]("INTERNAL", None, [{12}, {0}])
     assert not benchmark["is_right"]("OK", answer, "INVALID_ARGUMENT")
