@@ -169,16 +169,22 @@ def _image_inputs(
 def _feature_progress(split: str, write: Callable[[str], None]) -> Callable[[int, int], None]:
     import time
 
-    began: list[tuple[float, int]] = []
+    from dafsn_tf.callbacks import LINE_EVERY
+
+    first: list[Any] = []  # when the first block was done, and its images: it was compiled, no rate follows from it
+    last = [time.monotonic()]
 
     def progress(done: int, total: int) -> None:
         now = time.monotonic()
-        began.append((now, done))
-        if len(began) % 8 == 0 or done == total:
-            seconds, images = now - began[0][0], done - began[0][1]
-            rate = images / seconds if seconds and images else 0.0
-            left = f", {(total - done) / rate / 60:.1f} min left" if rate and done < total else ""
-            write(f"features of {split}: {done}/{total} images, {rate:.1f} images/s{left}")
+        if not first:
+            first.extend((now, done))
+        if now - last[0] < LINE_EVERY and done < total:
+            return
+        last[0] = now
+        rate = (done - first[1]) / (now - first[0]) if done > first[1] else 0.0
+        pace = f", {rate:.1f} images/s" if rate else ""
+        left = f", {(total - done) / rate / 60:.1f} min left" if rate and done < total else ""
+        write(f"features of {split}: {done}/{total} images{pace}{left}")
 
     return progress
 

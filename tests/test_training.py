@@ -12,7 +12,7 @@ from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import DataError, RunError, WeightsError
 from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
 from dafsn_tf.runs import load_run, write_json
-from dafsn_tf.training import _vocabulary, train
+from dafsn_tf.training import _feature_progress, _vocabulary, train
 
 TINY = [
     "image.image_size=32",
@@ -127,6 +127,20 @@ def test_a_long_epoch_shows_how_far_it_is(monkeypatch):
             progress.on_train_batch_end(step, {"loss": 2.0})
     assert len(lines) == 10
     assert lines[1] == "epoch 1/2  step 12/100  loss 2.000  8 pairs/s  88 s left of this epoch"
+
+
+def test_the_computation_of_features_shows_how_far_it_is(monkeypatch):
+    now, lines = [0.0], []
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress = _feature_progress("train", lines.append)
+    for done in range(32, 321, 32):
+        now[0] += 4.0
+        progress(done, 320)
+    assert lines[0] == "features of train: 96/320 images, 8.0 images/s, 0.5 min left"
+    assert lines[-1] == "features of train: 320/320 images, 8.0 images/s"
+    assert len(lines) == 4
+    _feature_progress("test", lines.append)(9, 9)
+    assert lines[-1] == "features of test: 9/9 images"
 
 
 def test_evaluation_has_every_figure(finished, shapes_data):

@@ -167,7 +167,12 @@ def test_a_lost_server_leaves_what_it_answered(tmp_path, toy_versions, capsys):
     read_end, write_end = os.pipe()
     with running({"dafsn": toy_versions}) as target, os.fdopen(write_end, "w") as pipe:
         command = [sys.executable, "-m", "dafsn_client", "query", "--target", target, "--input", "-", "--timeout", "2"]
-        with subprocess.Popen([*command, "--out", str(out)], stdin=read_end, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            [*command, "--out", str(out)],
+            stdin=read_end,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job inherits it ignored
+        ) as process:
             os.close(read_end)
             pipe.write("".join(f'{{"text": "text {n}"}}\n' for n in range(64)))
             pipe.flush()
@@ -175,7 +180,10 @@ def test_a_lost_server_leaves_what_it_answered(tmp_path, toy_versions, capsys):
             while not (part.exists() and part.read_bytes().count(b"\n") == 64):
                 assert process.poll() is None
             process.send_signal(signal.SIGINT)
-            messages = process.communicate(timeout=20)[1].decode()
+            try:
+                messages = process.communicate(timeout=60)[1].decode()
+            finally:
+                process.kill()
     assert process.returncode == 130
     assert f"64 answers in {part}; the same command goes on from there" in messages
     assert not out.exists()
