@@ -194,7 +194,7 @@ def test_a_failed_start_leaves_no_run_behind(shapes_data, tmp_path):
         train(tiny_config("text.min_count=999"), shapes_data, tmp_path / "run", write=lambda line: None)
     assert not (tmp_path / "run").exists()
     config = load_config("default", ["image.weights=none", "image.image_size=75"])
-    stale = shapes_data / "features" / "inception_v3-mixed7-mixed8-grid6-75" / "train.json"
+    stale = shapes_data / "features" / "inception_v3-mixed7-mixed7+mixed8-grid6-75" / "train.json"
     stale.parent.mkdir(parents=True)
     stale.write_text("{}")
     with pytest.raises(DataError, match="is stale"):

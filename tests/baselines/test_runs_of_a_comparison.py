@@ -50,7 +50,7 @@ def test_every_run_leaves_its_record(methods, data, config, tmp_path):
         assert run["per_query"]["protocol"] == "document"
         assert len(run["per_query"]["text_to_image"]["average_precision"]) == 6
         assert 0 <= run["validation"] <= 1
-        assert run["seconds"] > 0
+        assert run["seconds"] >= 0  # rounded: a linear peer takes less than a tenth
         assert run["score"] == ("fused" if run["method"] == "dafsn" else "score")
     tuning = json.loads(next(tmp_path.glob("tuning-cca-*")).read_text())
     assert all(run["settings"] == tuning["chosen"] for run in found.runs if run["method"] == "cca")
