@@ -37,9 +37,9 @@ class Settings:
     text_hidden: int = 512  # published: 500
     dim: int = 200  # D
     learning_rate: float = 1e-3  # Adam
-    weight_decay: float = 1e-2  # decoupled; stands for the Frobenius norms of L_reg
+    weight_decay: float = 1.0  # decoupled; stands for the Frobenius norms of L_reg
     batch_size: int = 64
-    epochs: int = 40
+    epochs: int = 60
 
 
 class ACMR(keras.Model):
@@ -151,6 +151,6 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "acmr",
     fit,
-    grid=tuple(Settings(weight, dropout) for weight in (0.1, 1.0, 10.0) for dropout in (0.2, 0.5)),
+    grid=tuple(Settings(weight, dropout) for weight in (0.3, 1.0, 3.0) for dropout in (0.2, 0.5)),
     needs_labels=True,
 )
