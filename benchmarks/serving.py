@@ -492,8 +492,8 @@ def killed_job(models: Path, lines: int = 20_000) -> Figures:
         command += [f"--target={process.target}", f"--model={NAME}", "--retries=1", "--max-rows=16"]
         try:
             job = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-            while not (part.exists() and part.stat().st_size) and job.poll() is None:
-                time.sleep(0.01)
+            while job.poll() is None and not (part.exists() and part.read_bytes().count(b"\n") > lines // 4):
+                time.sleep(0.02)
             process.kill()
             code = job.wait(60)
             acknowledged = part.read_bytes().splitlines(keepends=True)
