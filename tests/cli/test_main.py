@@ -1,4 +1,3 @@
-import json
 import os
 import re
 import shlex
@@ -85,30 +84,6 @@ def test_train_without_prepared_data_says_what_to_run(tmp_path):
     assert finished.returncode == 1
     assert "dafsn prepare" in finished.stderr
     assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.slow
-def test_the_way_of_a_users_collection(jsonl_source, tmp_path):
-    """The README's commands for one's own collection, with the small backbone and a few pictures."""
-    lines = [{"image": f"{n}.png", "texts": [f"picture number {n}", "a picture"]} for n in range(20)]
-    source = jsonl_source(lines, "pictures")
-    small = ["--set", "image.image_size=32", "--set", "model.dim=16", "--set", "training.epochs=1"]
-    for arguments in (
-        ("prepare", "jsonl", "--source", source, "--out", "data/mine"),
-        ("train", "--config", "shapes", "--data", "data/mine", "--run", "runs/mine", *small),
-        ("evaluate", "runs/mine", "--data", "data/mine", "--json", "runs/mine/evaluation.json"),
-        ("export", "runs/mine", "--to", "saved_models/mine", "--data", "data/mine"),
-    ):
-        finished = dafsn(*arguments, cwd=tmp_path)
-        assert finished.returncode == 0, finished.stderr
-    assert json.loads((tmp_path / "runs/mine/evaluation.json").read_text())["split"] == "test"
-    from dafsn_server.process import running
-
-    with running({"mine": tmp_path / "saved_models/mine"}) as target:
-        answer = dafsn("query", "a picture", "--target", target, "--model", "mine", "--json")
-        assert json.loads(answer.stdout)["results"], answer.stderr
-        pair = dafsn("query", "a picture", "--image", source / "0.png", "--target", target, "--model", "mine")
-        assert "picture" in pair.stdout, pair.stderr
 
 
 @pytest.mark.parametrize("readme", ["README.md", "serving/dafsn_client/README.md"])
