@@ -40,11 +40,13 @@ def test_a_new_model_that_fails_to_load(toy, served, empty_version):
 def test_a_version_that_fails_leaves_the_old_one(toy, served, empty_version):
     toy.reload(served.config("toy"))
     toy.reload(served.config("toy"), served.config("swap"))
-    number = max(toy.states("swap")) + 1
-    empty_version("swap", number)
-    toy.wait_for("swap", {1: AVAILABLE, number: END}, SECONDS)
+    before = toy.states("swap")
+    (old,) = (number for number, state in before.items() if state == AVAILABLE)
+    new = max(before) + 1
+    empty_version("swap", new)
+    toy.wait_for("swap", {old: AVAILABLE, new: END}, SECONDS)
     statuses = {entry.version: entry.status for entry in toy.status("swap")}
-    assert (statuses[1].error_code, statuses[1].error_message) == (0, "")
-    assert statuses[number].error_code == NOT_FOUND
-    assert statuses[number].error_message.startswith(REASON)
-    assert toy.predict(name="swap", texts=["abc"]).model_spec.version.value == 1
+    assert (statuses[old].error_code, statuses[old].error_message) == (0, "")
+    assert statuses[new].error_code == NOT_FOUND
+    assert statuses[new].error_message.startswith(REASON)
+    assert toy.predict(name="swap", texts=["abc"]).model_spec.version.value == old
