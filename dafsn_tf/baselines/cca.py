@@ -63,11 +63,11 @@ METHOD = Method(
     "cca",
     fit,
     grid=(
-        Settings(64, 1.0),
         Settings(128, 1.0),
         Settings(128, 2.0),
-        Settings(256, 2.0),
         Settings(256, 4.0),
-        Settings(512, 4.0),
+        Settings(512, 1.0),
+        Settings(512, 2.0),
+        Settings(1024, 2.0),
     ),
 )

@@ -132,6 +132,6 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "dscmr",
     fit,
-    grid=tuple(Settings(weight, dropout) for weight in (1e-3, 1e-1, 1.0) for dropout in (0.2, 0.5)),
+    grid=tuple(Settings(weight, dropout) for weight in (1e-3, 1e-1, 1.0) for dropout in (0.5, 0.7)),
     needs_labels=True,
 )

@@ -11,7 +11,7 @@ from types import FrameType
 
 from dafsn_server.batching.parameters import read_batching_parameters
 from dafsn_server.config_file import ConfigFile
-from dafsn_server.memory import return_big_blocks
+from dafsn_server.memory import return_memory
 from dafsn_server.tls import read_credentials
 from dafsn_server.versions import ModelConfig, Models, configs_of, discover, wanted
 from dafsn_tf.errors import ServingError
@@ -60,7 +60,7 @@ def serve(
     credentials = read_credentials(ssl_config_file) if ssl_config_file else None
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    return_big_blocks()
+    return_memory()
     signals = _Signals()
     _log.info("this is dafsn's development server; for production run tensorflow_model_server on the same folders")
     from dafsn_server.server import MAX_THREADS, Server  # TensorFlow: seconds, so after the checks

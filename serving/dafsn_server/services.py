@@ -79,19 +79,11 @@ class Services:
 
     def classify(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Refuse, as a signature for Predict is refused; counted like Predict."""
-        with self._counting(request.model_spec.name):
-            _check_spec(request)
-            with self._repository.using(request.model_spec) as (_, model):
-                check_classification(model.signatures, request.model_spec.signature_name)
-            raise _not_computed("Classify")
+        self._refuse("Classify", check_classification, request)
 
     def regress(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Refuse, as a signature for Predict is refused; counted like Predict."""
-        with self._counting(request.model_spec.name):
-            _check_spec(request)
-            with self._repository.using(request.model_spec) as (_, model):
-                check_regression(model.signatures, request.model_spec.signature_name)
-            raise _not_computed("Regress")
+        self._refuse("Regress", check_regression, request)
 
     def infer(self, request: Any, context: grpc.ServicerContext) -> Any:
         """Refuse, as signatures for Predict are refused; the first task names the version."""
@@ -99,6 +91,13 @@ class Services:
         with self._repository.using(spec) as (_, model):
             check_tasks(model.signatures, request.tasks)
         raise _not_computed("MultiInference")
+
+    def _refuse(self, method: str, check: Callable[[Any, str], None], request: Any) -> None:
+        with self._counting(request.model_spec.name):
+            _check_spec(request)
+            with self._repository.using(request.model_spec) as (_, model):
+                check(model.signatures, request.model_spec.signature_name)
+            raise _not_computed(method)
 
     @contextmanager
     def _counting(self, name: str) -> Iterator[None]:
