@@ -29,6 +29,7 @@ def files(folder):
     return sorted(path.name.replace(path.stem.split("-")[-2], "DIGEST") for path in folder.glob("*.json"))
 
 
+@pytest.mark.slow
 def test_every_run_leaves_its_record(methods, data, config, tmp_path):
     lines = []
     found = baselines.compare([data], tmp_path, methods=methods, seeds=(0, 1), config=config, write=lines.append)

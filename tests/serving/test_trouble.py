@@ -74,6 +74,7 @@ def test_every_signature_answers_in_a_session_as_in_the_process(benchmark, model
     assert figures["above 1e-05"] == 0
 
 
+@pytest.mark.slow
 def test_callers_of_a_killed_server_see_typed_errors_and_recover(benchmark, models):
     figures = benchmark["kill"](models)
     assert figures["wrong answers"] == 0
@@ -82,6 +83,7 @@ def test_callers_of_a_killed_server_see_typed_errors_and_recover(benchmark, mode
     assert figures["first answer after the restart, s"] < 3
 
 
+@pytest.mark.slow
 def test_a_job_whose_server_is_killed_goes_on_and_loses_no_line(benchmark, models):
     figures = benchmark["killed_job"](models, 3000)
     assert figures["job: exit code when the server was killed"] == 1
