@@ -22,6 +22,9 @@ def prepare(
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     source: Annotated[Path | None, typer.Option(help="Folder that holds the collection; not for shapes.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of drawn splits and of shapes.")] = 0,
+    redraw_splits: Annotated[
+        bool, typer.Option("--redraw-splits", help="Draw splits by --seed although the source names them.")
+    ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Fail on any problem of the source.")] = False,
     documents: Annotated[
         bool | None, typer.Option("--documents/--no-documents", help="Whether a picture's texts form one document.")
@@ -41,6 +44,7 @@ def prepare(
             source,
             out,
             seed=seed,
+            redraw_splits=redraw_splits,
             strict=strict,
             documents=documents,
             image_side=image_side,

@@ -43,6 +43,7 @@ def prepare(
     out: Path,
     *,
     seed: int = 0,
+    redraw_splits: bool = False,
     strict: bool = False,
     documents: bool | None = None,
     image_side: int = 512,
@@ -57,6 +58,8 @@ def prepare(
         source: the collection's folder; None for a generated one.
         out: folder to make; it appears complete or not at all.
         seed: of drawn splits and of generated collections.
+        redraw_splits: whether to draw every split, although `splits.json` or the source names some. What `splits.json`
+            leaves out stays out, so that all draws are of the same items.
         strict: whether any problem of the source is an error.
         documents: whether the texts of a picture form one document; None takes the layout's own way.
         image_side: pixels to which the shorter side of larger pictures is reduced.
@@ -76,7 +79,7 @@ def prepare(
     problems = Problems()
     try:
         with new_folder(Path(out), force) as folder:
-            items = _usable_items(_listed_items(layout, source, problems, seed), problems)
+            items = _usable_items(_listed_items(layout, source, problems, seed, redraw_splits), problems)
             spool_path = folder / "pictures.spool"
             with spool_path.open("w+b") as spool, decoder_settings():
                 stored = list(_store_pictures(items, spool, problems, image_side, max_pixels, progress))
@@ -117,13 +120,16 @@ def read_problems(data: Path) -> list[Problem]:
         return [Problem(**json.loads(line)) for line in file]
 
 
-def _listed_items(layout: Layout, source: Path | None, problems: Problems, seed: int) -> Iterable[Item]:
+def _listed_items(
+    layout: Layout, source: Path | None, problems: Problems, seed: int, redraw_splits: bool
+) -> Iterable[Item]:
     """Return the items of the source; those that its `splits.json` lists where it has one."""
     items = layout.read(source, problems, seed)
-    if source is None or layout.generated:
-        return items
-    lists = (source if source.is_dir() else source.parent) / "splits.json"
-    return apply_split_lists(items, lists, problems) if lists.is_file() else items
+    if source is not None and not layout.generated:
+        lists = (source if source.is_dir() else source.parent) / "splits.json"
+        if lists.is_file():
+            items = apply_split_lists(items, lists, problems)
+    return (dataclasses.replace(item, split=None) for item in items) if redraw_splits else items
 
 
 def _usable_items(items: Iterable[Item], problems: Problems) -> list[Item]:

@@ -164,6 +164,20 @@ def test_split_lists_of_the_source(jsonl_source, tmp_path):
     assert manifest.skipped == {"item not in splits.json": 1}
 
 
+def test_splits_are_redrawn_by_seed_from_the_items_that_the_source_names(jsonl_source, tmp_path):
+    source = jsonl_source([line(number) for number in range(30)])
+    lists = {"train": [f"{n:02}.png" for n in range(26)], "validation": ["26.png", "27.png"], "test": ["28.png"]}
+    (source / "splits.json").write_text(json.dumps(lists))
+    draws = []
+    for seed in (1, 2):
+        manifest = prepare("jsonl", source / "items.jsonl", tmp_path / f"{seed}", seed=seed, redraw_splits=True)
+        assert [info.num_images for info in manifest.splits.values()] == [23, 3, 3]
+        assert manifest.split_origin == f"drawn by seed {seed}: 80/10/10, stratified by class"
+        draws.append({split: frozenset(open_split(tmp_path / f"{seed}", split).ids) for split in lists})
+        assert frozenset.union(*draws[-1].values()) == frozenset(sum(lists.values(), []))
+    assert draws[0]["test"] != draws[1]["test"]
+
+
 def test_splits_are_drawn_from_what_can_be_used(jsonl_source, tmp_path):
     source = jsonl_source([line(number) for number in range(3)] + ['{"image": "text.png", "texts": ["A"]}'] * 9)
     (source / "text.png").write_text("no picture")
