@@ -155,6 +155,15 @@ def test_evaluation_has_every_figure(finished, shapes_data):
     assert evaluation["chance"]["sentence"]["text_to_image"]["recall@1"] == pytest.approx(1 / 12)
 
 
+def test_the_modality_gap_is_measured_where_it_is_asked_for(finished, shapes_data):
+    run = load_run(finished[0])
+    assert "modality_gap" not in evaluate_run(run, shapes_data)
+    gap = evaluate_run(run, shapes_data, probe=True)["modality_gap"]
+    assert set(gap) == {"probe_accuracy", "linear_probe_accuracy", "centroid_distance"}
+    assert 0.5 < gap["probe_accuracy"] <= 1  # an epoch's training leaves the modalities apart
+    assert 0 < gap["centroid_distance"] <= 2
+
+
 def test_attention_is_measured(finished, shapes_data):
     attention = evaluate_attention(load_run(finished[0]), shapes_data)
     assert set(attention) == {"pointing_game", "chance", "big", "small"}

@@ -22,6 +22,9 @@ def evaluate(
     weights: Annotated[
         Path | None, typer.Option(help="Inception-v3's weights, where the file that the run names is not here.")
     ] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Measure the modality gap by fresh classifiers; takes some seconds.")
+    ] = False,
 ) -> None:
     """Measure a run: both directions, three scores, MAP, recall, median rank, chance."""
     check_writable(json_file, "--json")
@@ -31,8 +34,10 @@ def evaluate(
     from dafsn_tf.runs import load_run, write_json
 
     loaded = load_run(run, weights)
-    evaluation = evaluate_run(loaded, data, split, _progress())
+    evaluation = evaluate_run(loaded, data, split, _progress(), probe)
     typer.echo(metrics_table(evaluation))
+    if probe:
+        typer.echo(f"modality gap {json.dumps(evaluation['modality_gap'])}")
     if json_file:
         write_json(json_file, evaluation)
         say(f"figures in {json_file}")

@@ -12,6 +12,7 @@ from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embedder, Embeddings
 from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
+from dafsn_tf.evaluation.modality_gap import modality_gap
 from dafsn_tf.evaluation.pointing import PointingGame
 from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
 from dafsn_tf.evaluation.scoring import label_scores, sentence_scores, word_scores
@@ -43,9 +44,20 @@ def _fitted(scores: dict[str, np.ndarray], collection: Collection, config: Evalu
 
 
 def evaluate_run(
-    run: Run, data: Path, split: str = "test", progress: Callable[[int, int], None] | None = None
+    run: Run,
+    data: Path,
+    split: str = "test",
+    progress: Callable[[int, int], None] | None = None,
+    probe: bool = False,
 ) -> dict[str, Any]:
     """Return the evaluation of a run on a split, in the form that `dafsn evaluate --json` writes.
+
+    Args:
+        run: of `load_run`.
+        data: the prepared collection.
+        split: that is measured.
+        progress: receives pairs scored and in all.
+        probe: whether the result has `modality_gap` too, see `evaluation.modality_gap`; takes seconds.
 
     Raises:
         DataError, RunError, WeightsError: what the user can mend.
@@ -55,6 +67,8 @@ def evaluate_run(
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records, features)
     scores = _with_fused(all_pairs_scores(embedder, embeddings, progress), Fusion.from_dict(run.fusion))
+    text_image = embeddings.collection.text_image
+    gap = {"modality_gap": modality_gap(embeddings.sentences, embeddings.images, text_image)} if probe else {}
     return {
         "dataset": records.manifest.name,
         "split": split,
@@ -62,6 +76,7 @@ def evaluate_run(
         "num_texts": len(embeddings.sentences),
         "seed": run.info["seed"],
         **evaluate_scores(scores, embeddings.collection),
+        **gap,
     }
 
 
