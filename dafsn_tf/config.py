@@ -54,7 +54,7 @@ class TextConfig:
     embeddings: str = "none"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
 
 
-GlobalLayer = Literal["mixed8", "mixed10", "mixed7+mixed8"]
+GlobalLayer = Literal["mixed8", "mixed10", "mixed7+mixed8", "mixed7+mixed8+mixed9+mixed10"]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class ImageConfig:
     weights: str = "imagenet"  # "imagenet", "none" or a .h5 file; DAFSN_INCEPTION_WEIGHTS stands in for "imagenet"
     image_size: Count = 299  # pixels, height and width
     region_layer: Literal["mixed7", "mixed8", "mixed10"] = "mixed7"  # Inception-v3's map for regions
-    global_layer: GlobalLayer = "mixed10"  # Inception-v3's map for the whole image; of two layers, both averages
+    global_layer: GlobalLayer = "mixed10"  # Inception-v3's map for the whole image; of several layers, each one's average
     global_pooling: Literal["mean", "max", "gpo"] = "mean"  # image feature: from global_layer, or from the regions
     region_grid: CountOrNone = 0  # regions pooled to this many cells a side; 0 keeps the layer's own map
     dropout: Share = 0.0  # on backbone features, [0, 1)

@@ -95,7 +95,8 @@ class Inputs:
         )
         self._preprocess = TextPreprocessor(self._vocabulary, config.text.max_words, config.text.oov_buckets)
         features = self._features(records)
-        self._region_standardizer, self._global_standardizer = FeatureStandardizer(), FeatureStandardizer()
+        self._region_standardizer = FeatureStandardizer()
+        self._global_standardizer = FeatureStandardizer(self.backbone.global_widths)
         self._region_standardizer.adapt(regions for regions, _ in features.batches())
         self._global_standardizer.adapt(whole for _, whole in features.batches())
 

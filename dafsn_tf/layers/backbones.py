@@ -31,8 +31,8 @@ class Backbone(keras.layers.Layer):
         kind: "inception_v3" (frozen, always in inference mode) or "small_cnn" (trained).
         image_size: height and width in pixels.
         region_layer: layer of Inception-v3 whose map gives the regions.
-        global_layer: layer of Inception-v3 whose average gives the global vector; of "mixed7+mixed8" both averages, one
-            after the other. What lies above the highest of the layers is not computed.
+        global_layer: layer of Inception-v3 whose average gives the global vector; of several, such as
+            "mixed7+mixed8", the averages, one after the other. What lies above the highest is not computed.
         region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
 
     Input shape: images (B, image_size, image_size, 3) in [-1, 1].
@@ -64,7 +64,8 @@ class Backbone(keras.layers.Layer):
         else:
             self.network = _small_cnn(image_size)
         (_, side, _, self.region_channels), *global_maps = self.network.output_shape
-        self.global_channels = sum(shape[-1] for shape in global_maps)
+        self.global_widths = tuple(shape[-1] for shape in global_maps)  # channels of each layer
+        self.global_channels = sum(self.global_widths)
         self.grid = region_grid or side
         self._pooling = None if self.grid == side else _area_pooling(side, self.grid)
 

@@ -1,5 +1,7 @@
 """Backbone features brought to one scale before they enter the model (DESIGN section 2)."""
 
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import keras
@@ -12,35 +14,59 @@ class FeatureStandardizer(keras.layers.Layer):
     """Square root, L2 norm, minus the training mean, over one training deviation.
 
     Backbone features are averages of ReLU outputs: without this all images' vectors point the same way. Mean (C,) and
-    deviation () are stored with the model as non-trainable weights; `adapt` sets them from the training split.
+    deviation (C,) are stored with the model as non-trainable weights; `adapt` sets them from the training split. Where
+    the features of several layers stand side by side, each layer's are brought to that scale by themselves: mixed8's
+    sum to five times mixed7's.
+
+    Args:
+        widths: channels of each layer, in order, summing to C; by default all are of one.
 
     Input and output shape: (..., C).
     """
 
+    def __init__(self, widths: Sequence[int] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.widths = None if widths is None else tuple(widths)
+
     def build(self, input_shape: Any) -> None:
-        self.mean = self.add_weight(shape=(input_shape[-1],), initializer="zeros", trainable=False, name="mean")
-        self.deviation = self.add_weight(shape=(), initializer="ones", trainable=False, name="deviation")
+        channels = input_shape[-1]
+        self.mean = self.add_weight(shape=(channels,), initializer="zeros", trainable=False, name="mean")
+        self.deviation = self.add_weight(shape=(channels,), initializer="ones", trainable=False, name="deviation")
         self.built = True
 
     def call(self, features: Any) -> Any:
         """Return standardised features (..., C), computed in float32."""
         features = ops.sqrt(ops.maximum(ops.cast(features, "float32"), 0.0))
-        features = features / ops.maximum(ops.norm(features, axis=-1, keepdims=True), 1e-6)
+        layers = [features[..., start:stop] for start, stop in pairwise(self._bounds(features.shape[-1]))]
+        layers = [layer / ops.maximum(ops.norm(layer, axis=-1, keepdims=True), 1e-6) for layer in layers]
+        features = ops.concatenate(layers, axis=-1)
         features = (features - ops.cast(self.mean, "float32")) / ops.cast(self.deviation, "float32")
         return ops.cast(features, self.compute_dtype)
 
     def adapt(self, batches: Any) -> None:
         """Set mean and deviation from the training split, given as arrays (..., C)."""
-        total, squares, count = 0.0, 0.0, 0
+        total, squares, count, bounds = 0.0, 0.0, 0, []
         for batch in batches:
             rows = np.sqrt(np.maximum(np.asarray(batch, "float64"), 0)).reshape(-1, batch.shape[-1])
-            rows /= np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-6)
+            bounds = self._bounds(rows.shape[1])
+            for start, stop in pairwise(bounds):
+                rows[:, start:stop] /= np.maximum(np.linalg.norm(rows[:, start:stop], axis=-1, keepdims=True), 1e-6)
             total = total + rows.sum(axis=0)
-            squares += np.square(rows).sum()
+            squares = squares + np.square(rows).sum(axis=0)
             count += len(rows)
         mean = np.asarray(total) / count
-        variance = squares / (count * mean.size) - np.square(mean).mean()
+        variance = np.maximum(np.asarray(squares) / count - np.square(mean), 0.0)
+        deviation = np.concatenate(
+            [np.full(stop - start, np.sqrt(variance[start:stop].mean())) for start, stop in pairwise(bounds)]
+        )
         if not self.built:
             self.build((None, mean.size))
         self.mean.assign(mean)
-        self.deviation.assign(max(float(np.sqrt(max(variance, 0.0))), 1e-6))
+        self.deviation.assign(np.maximum(deviation, 1e-6))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "widths": self.widths}
+
+    def _bounds(self, channels: int) -> list[int]:
+        """Return where each layer's channels begin, and C."""
+        return [0, *accumulate(self.widths or (channels,))]

@@ -23,7 +23,7 @@ class ImageEncoder(keras.layers.Layer):
         backbone: "inception_v3" or "small_cnn".
         image_size: height and width in pixels.
         region_layer: Inception-v3's layer for regions, "mixed7", "mixed8" or "mixed10".
-        global_layer: Inception-v3's layer for the whole image, "mixed8" or "mixed10"; "mixed7+mixed8" takes both.
+        global_layer: Inception-v3's layer for the whole image, one or several, such as "mixed7+mixed8".
         region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
         dropout: share of backbone features dropped in training, [0, 1).
         region_dropout: share of whole regions dropped (set to zero) in training, [0, 1).
@@ -69,7 +69,7 @@ class ImageEncoder(keras.layers.Layer):
         self.backbone = shapes if include_backbone else None
         standardized = shapes.frozen
         self.region_standardizer = FeatureStandardizer(dtype=policy) if standardized else None
-        self.global_standardizer = FeatureStandardizer(dtype=policy) if standardized else None
+        self.global_standardizer = FeatureStandardizer(shapes.global_widths, dtype=policy) if standardized else None
         self.region_values_dropout = keras.layers.Dropout(dropout, dtype=policy)
         self.global_values_dropout = keras.layers.Dropout(dropout, dtype=policy)
         self.whole_region_dropout = keras.layers.Dropout(region_dropout, noise_shape=(None, None, 1), dtype=policy)

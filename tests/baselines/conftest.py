@@ -68,6 +68,7 @@ class ColourBackbone:
     """Stands in for Inception-v3: the mean colour, repeated to as many channels as the network has."""
 
     grid, region_channels, global_channels = 1, 768, 2048
+    global_widths = (2048,)
 
     def fingerprint(self):
         return "c" * 64

@@ -88,6 +88,22 @@ def test_standardizer_centres_and_scales_the_training_features():
     assert np.sqrt(np.mean(np.square(standard))) == pytest.approx(1, abs=1e-3)
 
 
+def test_standardizer_brings_each_layer_to_the_scale_it_has_alone():
+    random = np.random.default_rng(1)
+    small, large = random.gamma(2.0, size=(40, 3)), random.gamma(2.0, size=(40, 5)) * 100
+    both, alone = FeatureStandardizer(widths=(3, 5)), (FeatureStandardizer(), FeatureStandardizer())
+    both.adapt([np.concatenate([small, large], axis=1)])
+    for layer, features in zip(alone, (small, large), strict=True):
+        layer.adapt([features])
+    expected = [layer(features) for layer, features in zip(alone, (small, large), strict=True)]
+    found = both(np.concatenate([small, large], axis=1))
+    np.testing.assert_allclose(found, np.concatenate(expected, axis=1), rtol=1e-4, atol=1e-5)
+    again = FeatureStandardizer.from_config(both.get_config())
+    again.build((None, 8))
+    again.set_weights(both.get_weights())
+    np.testing.assert_array_equal(again(np.concatenate([small, large], axis=1)), found)
+
+
 def test_discriminator_contract_and_blindness_to_length():
     features = tf.random.stateless_normal((4, 6), (0, 1))
     check_layer(lambda **options: ModalityDiscriminator(8, 0.2, **options), (features,))
