@@ -174,7 +174,7 @@ def test_splits_are_redrawn_by_seed_from_the_items_that_the_source_names(jsonl_s
         assert [info.num_images for info in manifest.splits.values()] == [23, 3, 3]
         assert manifest.split_origin == f"drawn by seed {seed}: 80/10/10, stratified by class"
         draws.append({split: frozenset(open_split(tmp_path / f"{seed}", split).ids) for split in lists})
-        assert frozenset.union(*draws[-1].values()) == frozenset(sum(lists.values(), []))
+        assert frozenset.union(*draws[-1].values()) == {identity for ids in lists.values() for identity in ids}
     assert draws[0]["test"] != draws[1]["test"]
 
 
