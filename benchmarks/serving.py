@@ -709,13 +709,13 @@ def _rate(caller: Callable[[], AbstractContextManager[Callable[[], Any]]], secon
 
 
 def session_against_process(models: Path, run: Path, data: Path) -> Figures:
-    """Ask every signature of an export of default options in a TF1 session, and the model it was made of in Python."""
+    """Ask every signature of an export as the demo's in a TF1 session, and the model it was made of in Python."""
     from dafsn_tf.export import ExportOptions
     from dafsn_tf.export.verification import TOLERANCE, compare
     from dafsn_tf.export.version import served
     from dafsn_tf.runs import load_run
 
-    _, endpoints = served(load_run(run), data, ExportOptions())
+    _, endpoints = served(load_run(run), data, ExportOptions(split="test"))
     vocabulary = (run / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
     _, differences = compare(_newest(models), endpoints, vocabulary)
     return {

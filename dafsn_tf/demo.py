@@ -44,7 +44,7 @@ def run_demo(
     """
     from dafsn_tf.data.prepare import prepare
     from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
-    from dafsn_tf.export import export_run
+    from dafsn_tf.export import ExportOptions, export_run
     from dafsn_tf.reporting.tables import metrics_table
     from dafsn_tf.runs import load_run, write_json
     from dafsn_tf.training import train
@@ -67,7 +67,7 @@ def run_demo(
         write_json(folder / "evaluation.json", evaluation)
     write_json(out / "attention.json", attention)
     step("exporting for TensorFlow Serving")
-    export_run(run, models, data=data)
+    export_run(run, models, data=data, options=ExportOptions(split="test"))  # what it was not trained on
     answer(metrics_table(evaluation))
     answer(
         f"pointing game {attention['pointing_game']:.3f} (chance {attention['chance']:.3f}, "

@@ -11,11 +11,13 @@ import tensorflow as tf
 from PIL import Image
 
 from dafsn_tf.config import load_config
+from dafsn_tf.data.items import SPLITS
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ExportError
-from dafsn_tf.evaluation.embedding import Embedder
+from dafsn_tf.evaluation.embedding import Embedder, Embeddings, join_splits
 from dafsn_tf.evaluation.evaluate import all_pairs_scores, evaluate_run
 from dafsn_tf.evaluation.fusion import Fusion
+from dafsn_tf.evaluation.protocols import Collection
 from dafsn_tf.export import ExportOptions, build_index, export_run
 from dafsn_tf.export.model_card import model_card
 from dafsn_tf.export.ops import ALLOWED, check_ops, graph_ops
@@ -26,13 +28,15 @@ from dafsn_tf.retrieval import Encoder
 from dafsn_tf.retrieval.encoder import TEXTS
 from dafsn_tf.runs import load_run, write_json
 
+OPTIONS = ExportOptions(top_k=3, license="CC0-1.0", split="test")
+
 
 @pytest.fixture(scope="module")
 def base(tiny_run, tmp_path_factory):
     data, run = tiny_run
     base = tmp_path_factory.mktemp("models") / "tiny"
     (base / "00004").mkdir(parents=True)
-    assert export_run(run, base, data=data, options=ExportOptions(top_k=3, license="CC0-1.0")) == base / "5"
+    assert export_run(run, base, data=data, options=OPTIONS) == base / "5"
     return base
 
 
@@ -53,6 +57,10 @@ def opened(folder):
 def ask(folder, name, **inputs):
     with opened(folder) as asking:
         return asking(name, **inputs)
+
+
+def encoder(run):
+    return Encoder(run.model, run.text_preprocessor, Fusion.from_dict(run.fusion))
 
 
 def published(base):
@@ -181,9 +189,59 @@ def test_search_ranks_as_the_fused_score_does(base, tiny_run):
     assert [caption.decode() for caption in described["captions"][0]] == [texts[index] for index in best]
 
 
+def test_an_index_holds_every_split_as_if_it_were_alone(tiny_run):
+    data, run = tiny_run
+    whole = build_index(run, encoder(run), data, top_k=50)
+    found = whole.search(tf.constant(["a red star"]))
+    found = {
+        identity.decode(): score
+        for identity, score in zip(found["ids"][0].numpy(), found["scores"][0].numpy(), strict=True)
+    }
+    ids = [identity for split in SPLITS for identity in open_split(data, split).ids]
+    assert len(whole) == len(ids) == 24 + 8 + 9
+    assert sorted(found) == sorted(ids)
+    for split in SPLITS:
+        alone = build_index(run, encoder(run), data, split, top_k=50)
+        answer = alone.search(tf.constant(["a red star"]))
+        for identity, score in zip(answer["ids"][0].numpy(), answer["scores"][0].numpy(), strict=True):
+            assert found[identity.decode()] == pytest.approx(score, abs=1e-5)
+    picture = open_split(data, "validation").read_images([3])
+    described = whole.search_by_image(tf.constant(picture))
+    texts = {text: identity for split in SPLITS for identity, text in captions(open_split(data, split))}
+    for identity, caption in zip(described["ids"][0].numpy(), described["captions"][0].numpy(), strict=True):
+        assert texts[caption.decode()] == identity.decode()
+
+
+def captions(records):
+    return [(identity, text) for identity, texts in zip(records.ids, records.texts, strict=True) for text in texts]
+
+
+def test_splits_of_other_lengths_and_without_labels_are_joined():
+    def part(texts, words, labels):
+        collection = Collection(np.zeros(texts, int), labels)
+        shape = (texts, words)
+        return Embeddings(
+            sentences=np.ones((texts, 2)),
+            words=np.ones((*shape, 2)),
+            word_mask=np.ones(shape, bool),
+            word_offsets=np.ones((*shape, 2), int),
+            images=np.ones((1, 2)),
+            regions=np.ones((1, 3, 2)),
+            collection=collection,
+        )
+
+    whole = join_splits([part(2, 3, None), part(1, 1, np.ones((1, 4), np.float32))])
+    assert whole.word_mask.tolist() == [[True] * 3, [True] * 3, [True, False, False]]
+    assert whole.words.shape == whole.word_offsets.shape == (3, 3, 2)
+    assert not whole.words[2, 1:].any()
+    assert whole.collection.text_image.tolist() == [0, 0, 1]
+    assert whole.collection.labels.tolist() == [[0] * 4, [1] * 4]
+    assert join_splits([part(2, 3, None), part(1, 1, None)]).collection.labels is None
+
+
 def test_an_index_answers_in_python(tiny_run):
     data, run = tiny_run
-    index = build_index(run, Encoder(run.model, run.text_preprocessor, Fusion.from_dict(run.fusion)), data, top_k=20)
+    index = build_index(run, encoder(run), data, "test", top_k=20)
     found = index.search(tf.constant(["a red star", "a circle"]))
     assert found["ids"].shape == (2, 9)  # no more than there are
     assert (np.diff(found["scores"].numpy()) <= 0).all()
@@ -291,6 +349,7 @@ def test_the_card_has_the_figures_of_an_evaluation_beside_the_run(tiny_run, tmp_
 def test_one_side_alone_holds_only_what_it_needs(only, signatures, base, tiny_run, tmp_path):
     data, run = tiny_run
     version = export_run(run, tmp_path / "side", data=data, options=ExportOptions(only=only))
+    assert "every split of data (train 24, validation 8, test 9: 41 pictures)" in (version / "README.md").read_text()
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         held = tf.compat.v1.saved_model.load(session, ["serve"], str(version)).signature_def
     assert {name for name in held if not name.startswith("__")} == {"serving_default", *signatures}
@@ -322,3 +381,8 @@ def test_the_pixel_limit_is_the_exports(tiny_run, tmp_path):
     assert ask(version, "encode_image", images=pictures)["status"].tolist() == [0, 12]
     with pytest.raises(ExportError, match="max_pixels is 0"):
         ExportOptions(max_pixels=0)
+
+
+def test_a_split_that_no_collection_has_is_told_before_the_export():
+    with pytest.raises(ExportError, match=r"'tset'; name all, train, validation or test\."):
+        ExportOptions(split="tset")

@@ -22,7 +22,7 @@ def export(
         "saved_models/dafsn"
     ),
     data: Annotated[Path | None, typer.Option(help="Collection to index along, for search.")] = None,
-    split: Annotated[str, typer.Option(help="Split of that collection.")] = "test",
+    split: Annotated[str, typer.Option(help="Split of it to index: all, train, validation or test.")] = "all",
     top_k: Annotated[int, typer.Option(help="Answers to a query.")] = 10,
     only: Annotated[Part | None, typer.Option(help="Export this side alone; text needs no backbone.")] = None,
     float16: Annotated[bool, typer.Option("--float16", help="Keep kernels in half precision: half the size.")] = False,

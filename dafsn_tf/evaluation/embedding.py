@@ -1,5 +1,6 @@
 """Every text and image of a split in the aligned space."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,46 @@ class Embedder:
             batches = image_batches(records, np.arange(len(records)), self.model.config.image.image_size, 64)
         encoded = [self._encode_images(images) for images in batches]
         return {"images": _joined(encoded, "image_features"), "regions": _joined(encoded, "region_features")}
+
+
+def join_splits(parts: Sequence[Embeddings]) -> Embeddings:
+    """Return the embeddings of several splits of one collection as those of one, in their order.
+
+    Words (N, T, D), masks and offsets take the T of the longest text. An image of a split without labels has none.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    longest = max(part.words.shape[1] for part in parts)
+
+    def words(name: str) -> np.ndarray:
+        arrays = [getattr(part, name) for part in parts]
+        rest = [(0, 0)] * (arrays[0].ndim - 2)
+        return np.concatenate([np.pad(array, [(0, 0), (0, longest - array.shape[1]), *rest]) for array in arrays])
+
+    def rows(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    held = [part.collection.labels for part in parts]
+    classes = next((labels.shape[1] for labels in held if labels is not None), 0)
+    sizes = [len(part.images) for part in parts]
+    labels = [
+        np.zeros((size, classes), np.float32) if rows is None else rows for size, rows in zip(sizes, held, strict=True)
+    ]
+    first_images = np.cumsum([0, *sizes[:-1]])
+    text_image = [first + part.collection.text_image for first, part in zip(first_images, parts, strict=True)]
+    return Embeddings(
+        sentences=rows("sentences"),
+        words=words("words"),
+        word_mask=words("word_mask"),
+        word_offsets=words("word_offsets"),
+        images=rows("images"),
+        regions=rows("regions"),
+        collection=Collection(
+            text_image=np.concatenate(text_image),
+            labels=np.concatenate(labels) if classes else None,
+            documents=parts[0].collection.documents,
+        ),
+    )
 
 
 def _joined(parts: list[dict[str, Any]], name: str) -> np.ndarray:

@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from dafsn_tf.data.items import SPLITS
 from dafsn_tf.errors import ExportError
 from dafsn_tf.retrieval.encoder import MAX_PIXELS
 
 Part = Literal["text", "image"]
+ALL_SPLITS = "all"
 
 
 @dataclass(frozen=True)
@@ -20,21 +22,25 @@ class ExportOptions:
             some milliseconds for Inception-v3 and halves the version on disk and in memory.
         max_pixels: width times height above which a picture is answered with a status instead of being decoded.
         top_k: answers to a query.
-        split: of the collection that is indexed along.
+        split: of the collection that is indexed along: "all" of it, or one split's name.
         license: of the exported model, for its card.
 
     Raises:
-        ExportError: a number below 1.
+        ExportError: a number below 1; a split that no collection has.
     """
 
     only: Part | None = None
     float16: bool = False
     max_pixels: int = MAX_PIXELS
     top_k: int = 10
-    split: str = "test"
+    split: str = ALL_SPLITS
     license: str = ""
 
     def __post_init__(self) -> None:
         for name in ("max_pixels", "top_k"):
             if getattr(self, name) < 1:
                 raise ExportError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.split not in (ALL_SPLITS, *SPLITS):
+            raise ExportError(
+                f"The split to index is '{self.split}'; name {ALL_SPLITS}, {', '.join(SPLITS[:-1])} or {SPLITS[-1]}."
+            )

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import keras
 
-from dafsn_tf.data.records import open_split
-from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.export.half_precision import HalfPrecision
+from dafsn_tf.export.indexing import build_index, indexed
 from dafsn_tf.export.model_card import model_card
 from dafsn_tf.export.ops import check_ops
 from dafsn_tf.export.options import ExportOptions
@@ -17,7 +16,7 @@ from dafsn_tf.export.verification import Endpoints, verify
 from dafsn_tf.export.warmup import write_warmup
 from dafsn_tf.retrieval import Encoder, Index
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS
-from dafsn_tf.runs import Run, complete_model, split_features
+from dafsn_tf.runs import Run, complete_model
 
 
 def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportOptions | None = None) -> Path:
@@ -56,22 +55,10 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportO
         shutil.copy(run.path / "config.toml", aside / "assets.extra" / "config.toml")
         inputs = {name: [str(spec.name) for spec in signature] for name, (_, signature) in endpoints.items()}
         write_warmup(aside, to.name, inputs, vocabulary)
-        indexed = (
-            f"the {options.split} split of {data.name} ({len(module):,} pictures)"
-            if data and isinstance(module, Index)
-            else ""
-        )
-        card = model_card(run, to.name, number, signatures, options, indexed)
+        searched = indexed(data, options.split) if data else ""
+        card = model_card(run, to.name, number, signatures, options, searched)
         (aside / "README.md").write_text(card, encoding="utf-8")
     return to / str(number)
-
-
-def build_index(run: Run, encoder: Encoder, data: Path, split: str = "test", top_k: int = 10) -> Index:
-    """Return the index of a split of a collection, embedded by a run."""
-    records = open_split(data, split)
-    features = split_features(run, data, records)
-    embeddings = Embedder(run.model, run.text_preprocessor).embed_split(records, features)
-    return Index(encoder, embeddings, records.ids, records.texts, top_k)
 
 
 def served(run: Run, data: Path | None, options: ExportOptions) -> tuple[Encoder | Index, Endpoints]:

@@ -9,7 +9,7 @@ from tensorflow import make_tensor_proto
 from tensorflow_serving.apis import predict_pb2
 
 from dafsn_client import protocol
-from dafsn_tf.export import export_run
+from dafsn_tf.export import ExportOptions, export_run
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def benchmark():
 def models(tiny_run, tmp_path_factory):
     data, run = tiny_run
     folder = tmp_path_factory.mktemp("models") / "dafsn"
-    export_run(run, folder, data=data)
+    export_run(run, folder, data=data, options=ExportOptions(split="test"))
     return folder
 
 
