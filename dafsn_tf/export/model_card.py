@@ -71,8 +71,8 @@ def model_card(
         f"{config.text.oov_buckets} embeddings: the model knows the language and the things of its training data.",
         f"- Pictures: JPEG, PNG, GIF (first frame), BMP, WebP (not animated; servers before {NO_WEBP_BEFORE} read "
         f"none), up to {options.max_pixels:,} pixels, scaled to {config.image.image_size} x "
-        f"{config.image.image_size} without regard to their aspect. EXIF orientation is not applied: send upright "
-        "pictures.",
+        f"{config.image.image_size} without regard to their aspect. Transparent pixels are white (of a GIF "
+        "black). EXIF orientation is not applied: send upright pictures.",
         "- Scores rank; they are not probabilities, and they do not compare between models.",
         "- It learned from its data whatever bias they have. Do not use it to judge people.",
         "",

@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from dafsn_tf.errors import ConfigError
+from dafsn_tf.preprocessing.alpha import blend_on_white
 from dafsn_tf.preprocessing.gif import first_frame
 from dafsn_tf.preprocessing.image_header import ImageFormat, ImageHeader, read_header
 from dafsn_tf.preprocessing.status import Status
@@ -16,9 +17,10 @@ _MAX_TEXTS = 16  # chunks of a PNG that may hold a compressed text, of up to 8 M
 def decode_image(data: tf.Tensor, max_pixels: int | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the pixels (H, W, 3), uint8, of one encoded picture (scalar string), and its `Status` (int32).
 
-    Reads JPEG (as Pillow does, to the last bit), PNG, GIF, BMP of 8, 24 or 32 bits, and WebP: the first frame, alpha
-    dropped, 16 bits cut to 8. Format and size are checked before anything is decoded. Where the status is not OK,
-    one black pixel stands in. EXIF orientation is not applied: pictures are turned when they are prepared.
+    Reads JPEG (as Pillow does, to the last bit), PNG, GIF, BMP of 8, 24 or 32 bits, and WebP: the first frame, 16 bits
+    cut to 8, transparent pixels of PNG and WebP blended with white (of a GIF they are black, a BMP has none). Format
+    and size are checked before anything is decoded. Where the status is not OK, one black pixel stands in. EXIF
+    orientation is not applied: pictures are turned when they are prepared.
     """
 
     def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -112,7 +114,7 @@ def _decode_pixels(data: tf.Tensor, header: ImageHeader, status: tf.Tensor) -> t
     decoders = {
         ImageFormat.UNKNOWN: _no_pixels,
         ImageFormat.JPEG: lambda: _decode_jpeg(data, header),
-        ImageFormat.PNG: lambda: _decode_png(data),
+        ImageFormat.PNG: lambda: _decode_png(data, header),
         ImageFormat.GIF87: lambda: _decode_gif(data),
         ImageFormat.GIF89: lambda: _decode_gif(data),
         ImageFormat.BMP: lambda: _decode_bmp(data, header),
@@ -159,17 +161,26 @@ def _decode_jpeg(data: tf.Tensor, header: ImageHeader) -> tf.Tensor:
         return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def _decode_png(data: tf.Tensor) -> tf.Tensor:
+def _decode_png(data: tf.Tensor, header: ImageHeader) -> tf.Tensor:
     """Return the pixels of a PNG of not too many texts, which its decoder expands beside them."""
     has_many = tf.strings.regex_full_match(data, rf"\C*(?:[iz]TXt\C*){{{_MAX_TEXTS + 1}}}")
     with tf.control_dependencies([tf.debugging.Assert(~has_many, ["PNG of too many texts"])]):
-        return _decode_any(data, channels=3)
+        is_keyed = tf.strings.regex_full_match(data, r"\C*tRNS\C*")  # alpha by colour or palette entry
+        return _decode_with_alpha(data, is_keyed | _has_bit(header.first_bytes[25], 2))
 
 
 def _decode_webp(data: tf.Tensor, flags: tf.Tensor) -> tf.Tensor:
     """Return the pixels of a WebP, which must be asked for the channels that it has."""
-    has_alpha = _has_bit(flags, 4)
-    return tf.cond(has_alpha, lambda: _decode_any(data, channels=4)[:, :, :3], lambda: _decode_any(data, channels=3))
+    return _decode_with_alpha(data, _has_bit(flags, 4))
+
+
+def _decode_with_alpha(data: tf.Tensor, has_alpha: tf.Tensor) -> tf.Tensor:
+    """Return the pixels of a PNG or WebP, over white where it has alpha."""
+    return tf.cond(
+        has_alpha,
+        lambda: blend_on_white(_decode_any(data, channels=4)),
+        lambda: _decode_any(data, channels=3),
+    )
 
 
 def _decode_gif(data: tf.Tensor) -> tf.Tensor:

@@ -43,7 +43,7 @@ def read_images(images: Sequence[Image], max_side: int | None = None) -> list[by
     Args:
         images: bytes or paths.
         max_side: pixels; an image whose longer side is larger is scaled down to it and becomes a JPEG. Its pixels
-            are taken as servers take them (transparency dropped, 16 bits cut to 8, EXIF orientation not applied), so
+            are taken as servers take them (transparency over white, 16 bits cut to 8, EXIF orientation not applied), so
             that the answer stays the same. What servers may not read, and animations, travel unchanged: they judge.
 
     Raises:
@@ -76,7 +76,7 @@ def _scaled_down(data: bytes, max_side: int) -> bytes:
         if max(image.size) <= max_side or is_bomb or _is_seen_otherwise(image):
             return data
         image.draft("RGB", (max_side, max_side))
-        image = Pillow.fromarray(_high_bytes(image)) if image.mode.startswith("I") else _opaque(image)
+        image = Pillow.fromarray(_high_bytes(image)) if image.mode.startswith("I") else _over_white(image)
         image.thumbnail((max_side, max_side), Pillow.Resampling.LANCZOS)
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=95, subsampling=0)
@@ -91,13 +91,20 @@ def _is_seen_otherwise(image: Any) -> bool:
         return True
     if image.format == "GIF":  # to a server transparent pixels are black, and the frame alone is the image
         return "transparency" in image.info or tuple(image.tile[0][1]) != (0, 0, *image.size)
+    if image.format == "PNG" and image.mode != "P" and "transparency" in image.info:
+        return True  # a colour that stands for transparent: Pillow misses it unless it has 8 bits
     return image.format == "BMP" and image.mode == "1"  # not read there
 
 
-def _opaque(image: Any) -> Any:
-    """Return the colours alone: with transparency, Pillow scales what lies under it to black."""
-    image.info.pop("transparency", None)
-    return image.convert("RGB")
+def _over_white(image: Any) -> Any:
+    """Return the colours; transparent pixels are white as far as they are so, except a BMP's, which has none there."""
+    if image.format == "BMP" or not (image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info):
+        return image.convert("RGB")
+    image = image.convert("RGBA")
+    page = image.copy()
+    page.paste("white", (0, 0, *image.size))
+    page.paste(image, mask=image.getchannel("A"))
+    return page.convert("RGB")
 
 
 def _high_bytes(image: Any) -> np.ndarray:
