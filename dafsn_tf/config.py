@@ -65,12 +65,13 @@ class ImageConfig:
     weights: str = "imagenet"  # "imagenet", "none" or a .h5 file; DAFSN_INCEPTION_WEIGHTS stands in for "imagenet"
     image_size: Count = 299  # pixels, height and width
     region_layer: Literal["mixed7", "mixed8", "mixed10"] = "mixed7"  # Inception-v3's map for regions
-    global_layer: GlobalLayer = "mixed10"  # Inception-v3's map for the whole image; of several layers, each one's average
+    global_layer: GlobalLayer = "mixed10"  # Inception-v3's map for the whole image; of several, each average
     global_pooling: Literal["mean", "max", "gpo"] = "mean"  # image feature: from global_layer, or from the regions
     region_grid: CountOrNone = 0  # regions pooled to this many cells a side; 0 keeps the layer's own map
     dropout: Share = 0.0  # on backbone features, [0, 1)
     region_dropout: Share = 0.0  # share of whole regions dropped in training, [0, 1); Chen et al., CVPR 2021
     augmentation: Literal["none", "flip"] = "none"  # flip: training images are seen mirrored half of the time
+    flip_averaging: bool = False  # outside training, features are averaged with the mirror image's: twice the work
 
 
 Attention = Literal["words_to_regions", "regions_to_words", "both"]

@@ -139,7 +139,12 @@ def load_backbone(config: ImageConfig) -> Any:
     from dafsn_tf.layers.backbones import Backbone
 
     backbone = Backbone(
-        config.backbone, config.image_size, config.region_layer, config.global_layer, config.region_grid
+        config.backbone,
+        config.image_size,
+        config.region_layer,
+        config.global_layer,
+        config.region_grid,
+        config.flip_averaging,
     )
     backbone.load_pretrained(config.weights)
     return backbone

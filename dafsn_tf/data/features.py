@@ -31,7 +31,9 @@ class FrozenFeatures:
     """Backbone features of a split, memory-mapped.
 
     Attributes:
-        regions: (B, V, R, C) float16, V variants of an image (1, or 2 where the second is mirrored).
+        regions: (B, V, R, C) float16, V variants of an image. The first is what evaluation sees: the image, or its
+            average with its mirror image (`image.flip_averaging`). Training images that are seen mirrored too have
+            further ones: the image where the first is an average, and its mirror image.
         whole: (B, V, C') float16.
     """
 
@@ -50,7 +52,7 @@ class FrozenFeatures:
         return self.regions[indices, variants], self.whole[indices, variants]
 
     def batches(self, size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield regions and global vectors of all images, unmirrored, in order."""
+        """Yield regions and global vectors of all images, the first variant, in order."""
         for start in range(0, len(self), size):
             yield self.regions[start : start + size, 0], self.whole[start : start + size, 0]
 
@@ -72,7 +74,8 @@ def cached_features(
     Raises:
         DataError: a cache that was made from something else, named with what differs; an image that cannot be decoded.
     """
-    variants = 2 if config.augmentation == "flip" and records.split == "train" else 1
+    mirrored = config.augmentation == "flip" and records.split == "train"
+    variants = 1 + mirrored + (mirrored and config.flip_averaging)
     fields = _provenance(records, config, backbone, variants)
     folder = data / "features" / _folder_name(config)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,7 +94,7 @@ def cached_features(
         with _only_computation(folder / f"{records.split}.lock"):
             done = _images_done(state_file, fields)  # another process may have gone on while this one waited
             arrays = open_arrays(done)
-            for start, features in _compute(records, config, backbone, variants, done):
+            for start, features in _compute(records, config, backbone, mirrored, done):
                 stop = start + len(features["regions"])
                 for name, array in arrays.items():
                     array[start:stop] = features[name]
@@ -105,7 +108,8 @@ def cached_features(
 
 def _folder_name(config: ImageConfig) -> str:
     name = f"{config.backbone}-{config.region_layer}-{config.global_layer}-grid{config.region_grid}-{config.image_size}"
-    return name + ("-flip" if config.augmentation == "flip" else "")
+    name += "-flip" if config.augmentation == "flip" else ""
+    return name + ("-averaged" if config.flip_averaging else "")
 
 
 def _provenance(records: RecordSplit, config: ImageConfig, backbone: Any, variants: int) -> dict[str, Any]:
@@ -118,6 +122,7 @@ def _provenance(records: RecordSplit, config: ImageConfig, backbone: Any, varian
         "region_grid": config.region_grid,
         "image_size": config.image_size,
         "augmentation": config.augmentation,
+        **({"flip_averaging": True} if config.flip_averaging else {}),
         "variants": variants,
         "images": len(records),
     }
@@ -173,20 +178,25 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 def _compute(
-    records: RecordSplit, config: ImageConfig, backbone: Any, variants: int, done: int
+    records: RecordSplit, config: ImageConfig, backbone: Any, mirrored: bool, done: int
 ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """Yield the number of the first image of each block and the block's features."""
+    """Yield the number of the first image of each block and its features, of all variants (n, V, ...)."""
     import tensorflow as tf
 
     from dafsn_tf.data.pipeline import image_batches
 
     @tf.function(reduce_retracing=True)
-    def encode(images: Any) -> Any:
-        return backbone(images, training=False)
+    def variants(images: Any) -> list[Any]:
+        plain = backbone.encode(images)
+        if not (mirrored or config.flip_averaging):
+            return [plain]
+        mirror = backbone.encode(images[:, :, ::-1])
+        average = [backbone.average(plain, mirror)] if config.flip_averaging else []
+        return average + ([plain, mirror] if mirrored else [])
 
     start = done
     for images in image_batches(records, np.arange(done, len(records)), config.image_size, BLOCK):
-        encoded = [encode(images)] + ([encode(images[:, :, ::-1])] if variants == 2 else [])
-        features = {name: np.stack([part[name].numpy() for part in encoded], axis=1) for name in ("regions", "global")}
+        parts = variants(images)
+        features = {name: np.stack([part[name].numpy() for part in parts], axis=1) for name in ("regions", "global")}
         yield start, features
         start += len(images)

@@ -116,7 +116,7 @@ def training_batches(
         first_epoch: number of the first epoch, from 0.
         skip: batches of the first epoch that were already seen.
         inputs: frozen backbone features or decoded images; None decodes.
-        flip: whether images are mirrored half of the time (with features: their second variant is used).
+        flip: whether images are mirrored half of the time; of features, all variants are seen equally often.
 
     Returns:
         Dictionaries of `word_ids` (B, T), `labels` (B, C), `image_index` (B,), and `images` (B, H, W, 3) or `regions`
@@ -132,7 +132,7 @@ def training_batches(
     first_text = np.cumsum([0, *(len(texts) for texts in lengths[:-1])])
     all_texts = tf.constant([text for texts in records.texts for text in texts])
     labels = tf.constant(records.labels, tf.float32)
-    variants = 2 if flip else 1
+    variants = 1 if not flip else inputs.variants if isinstance(inputs, FrozenFeatures) else 2
 
     def plan(epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         order, texts, variant = epoch_plan(lengths, batch_size, seed, int(epoch), variants)

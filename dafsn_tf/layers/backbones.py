@@ -34,6 +34,8 @@ class Backbone(keras.layers.Layer):
         global_layer: layer of Inception-v3 whose average gives the global vector; of several, such as
             "mixed7+mixed8", the averages, one after the other. What lies above the highest is not computed.
         region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
+        flip_averaging: outside training, average an image's features with those of its mirror image, region by region:
+            twice the work (test-time augmentation, Krizhevsky et al., NIPS 2012).
 
     Input shape: images (B, image_size, image_size, 3) in [-1, 1].
 
@@ -47,9 +49,11 @@ class Backbone(keras.layers.Layer):
         region_layer: str = "mixed7",
         global_layer: str = "mixed10",
         region_grid: int = 0,
+        flip_averaging: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.flip_averaging = flip_averaging
         self.kind = kind
         self.image_size = image_size
         self.region_layer = region_layer
@@ -71,6 +75,13 @@ class Backbone(keras.layers.Layer):
 
     def call(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return `regions` (B, R, C) and `global` (B, C') of images (B, H, W, 3) in [-1, 1]."""
+        features = self.encode(images, training=training)
+        if training or not self.flip_averaging:
+            return features
+        return self.average(features, self.encode(images[:, :, ::-1]))
+
+    def encode(self, images: Any, training: bool = False) -> dict[str, Any]:
+        """Return `regions` and `global` of images as they are, not averaged with their mirror images."""
         region_map, *global_maps = self.network(images, training=training and not self.frozen)
         if self._pooling is not None:
             pooling = ops.cast(self._pooling, region_map.dtype)
@@ -78,6 +89,15 @@ class Backbone(keras.layers.Layer):
         regions = ops.reshape(region_map, (-1, self.grid**2, self.region_channels))
         whole = ops.concatenate([ops.mean(global_map, axis=(1, 2)) for global_map in global_maps], axis=-1)
         return {"regions": regions, "global": whole}
+
+    def average(self, features: dict[str, Any], mirrored: dict[str, Any]) -> dict[str, Any]:
+        """Return the mean of images' features and their mirror images', each region with the same place's."""
+        region_map = ops.reshape(mirrored["regions"], (-1, self.grid, self.grid, self.region_channels))
+        regions = ops.reshape(region_map[:, :, ::-1], (-1, self.grid**2, self.region_channels))
+        return {
+            "regions": (features["regions"] + regions) / 2,
+            "global": (features["global"] + mirrored["global"]) / 2,
+        }
 
     def region_centres(self) -> np.ndarray:
         """Return where the regions lie: centres (R, 2) as x, y in [0, 1] of the image's width and height."""
@@ -125,6 +145,7 @@ class Backbone(keras.layers.Layer):
             "region_layer": self.region_layer,
             "global_layer": self.global_layer,
             "region_grid": self.region_grid,
+            "flip_averaging": self.flip_averaging,
         }
 
 

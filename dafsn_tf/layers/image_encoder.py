@@ -29,6 +29,7 @@ class ImageEncoder(keras.layers.Layer):
         region_dropout: share of whole regions dropped (set to zero) in training, [0, 1).
         global_pooling: the image feature is made from the backbone's "mean" of `global_layer`, or from the "max" or
             "gpo" of the regions (`FeaturePooling`).
+        flip_averaging: whether, outside training, pixels are seen mirrored too and the features averaged.
         include_backbone: whether pixels can be encoded.
 
     Input shape: images (B, H, W, 3) in [-1, 1], or a dictionary of the backbone's `regions` (B, R, C) and
@@ -48,6 +49,7 @@ class ImageEncoder(keras.layers.Layer):
         dropout: float = 0.0,
         region_dropout: float = 0.0,
         global_pooling: str = "mean",
+        flip_averaging: bool = False,
         include_backbone: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -61,9 +63,19 @@ class ImageEncoder(keras.layers.Layer):
         self.dropout = dropout
         self.region_dropout = region_dropout
         self.global_pooling = global_pooling
+        self.flip_averaging = flip_averaging
         self.include_backbone = include_backbone
         policy = self.dtype_policy
-        shapes = Backbone(backbone, image_size, region_layer, global_layer, region_grid, dtype=policy, name="backbone")
+        shapes = Backbone(
+            backbone,
+            image_size,
+            region_layer,
+            global_layer,
+            region_grid,
+            flip_averaging,
+            dtype=policy,
+            name="backbone",
+        )
         self.region_channels, self.global_channels = shapes.region_channels, shapes.global_channels
         self.region_centres = shapes.region_centres()  # (R, 2), x and y in [0, 1]
         self.backbone = shapes if include_backbone else None
@@ -128,5 +140,6 @@ class ImageEncoder(keras.layers.Layer):
             "dropout": self.dropout,
             "region_dropout": self.region_dropout,
             "global_pooling": self.global_pooling,
+            "flip_averaging": self.flip_averaging,
             "include_backbone": self.include_backbone,
         }

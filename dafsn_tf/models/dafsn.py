@@ -84,6 +84,7 @@ class DAFSN(keras.Model):
             image.global_pooling,
             self.include_backbone,
             dtype=policy,
+            image.flip_averaging,
         )
         self.attention = WordRegionAttention(
             model.gamma1, model.gamma2, model.word_pooling, direction=model.attention, dtype=policy

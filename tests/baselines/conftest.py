@@ -73,7 +73,7 @@ class ColourBackbone:
     def fingerprint(self):
         return "c" * 64
 
-    def __call__(self, images, training=False):
+    def encode(self, images):
         import tensorflow as tf
 
         colours = tf.tile(tf.reduce_mean(images, axis=(1, 2)) + 1, (1, 700))

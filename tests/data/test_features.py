@@ -26,7 +26,7 @@ class MeanBackbone:
     def fingerprint(self):
         return self.weights
 
-    def __call__(self, images, training=False):
+    def encode(self, images):
         import tensorflow as tf
 
         self.calls += 1
@@ -36,6 +36,11 @@ class MeanBackbone:
             "regions": tf.reshape(tf.reduce_mean(quarters, axis=(3, 4)), (-1, 4, 3)),
             "global": tf.reduce_mean(images, axis=(1, 2)),
         }
+
+    def average(self, features, mirrored):
+        from dafsn_tf.layers.backbones import Backbone
+
+        return Backbone.average(self, features, mirrored)
 
 
 @pytest.fixture
@@ -110,6 +115,20 @@ def test_mirrored_variants_only_of_training_images(collection):
     assert cached_features(collection, open_split(collection, "validation"), config, MeanBackbone()).variants == 1
     state = json.loads(next((collection / "features").glob("*/train.json")).read_text())
     assert state["augmentation"] == "flip"
+
+
+def test_averages_with_the_mirror_image_are_what_evaluation_sees(collection):
+    config = ImageConfig(image_size=75, region_grid=2, augmentation="flip", flip_averaging=True)
+    train = cached_features(collection, open_split(collection, "train"), config, MeanBackbone())
+    average, plain, mirrored = (train.regions[:, variant].astype("float32") for variant in range(3))
+    np.testing.assert_allclose(mirrored, plain[:, [1, 0, 3, 2]], atol=2e-3)
+    np.testing.assert_allclose(average, (plain + mirrored[:, [1, 0, 3, 2]]) / 2, atol=2e-3)
+    validation = cached_features(collection, open_split(collection, "validation"), config, MeanBackbone())
+    assert validation.variants == 1
+    once = dataclasses.replace(config, augmentation="none")
+    again = cached_features(collection, open_split(collection, "train"), once, MeanBackbone())
+    assert again.variants == 1
+    np.testing.assert_array_equal(again.regions[:, 0], train.regions[:, 0])
 
 
 def test_a_picture_that_cannot_be_decoded_is_named(collection, monkeypatch):

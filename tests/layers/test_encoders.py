@@ -111,6 +111,19 @@ def test_discriminator_contract_and_blindness_to_length():
     np.testing.assert_allclose(discriminator(features), discriminator(7 * features), atol=1e-5)
 
 
+def test_an_image_and_its_mirror_image_are_alike_when_averaged():
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 75, 75, 3)).astype("float32")
+    backbone = Backbone("inception_v3", 75, "mixed7", "mixed8", flip_averaging=True)
+    straight, mirrored = backbone(images), backbone(images[:, :, ::-1])
+    side = backbone.grid
+    turned = mirrored["regions"].numpy().reshape(2, side, side, -1)[:, :, ::-1].reshape(2, side**2, -1)
+    np.testing.assert_allclose(turned, straight["regions"], atol=1e-5)
+    np.testing.assert_allclose(mirrored["global"], straight["global"], atol=1e-5)
+    np.testing.assert_array_equal(backbone(images, training=True)["global"], backbone.encode(images)["global"])
+    assert not np.allclose(backbone.encode(images)["global"], straight["global"], atol=1e-4)
+    assert Backbone.from_config(backbone.get_config()).flip_averaging
+
+
 def test_frozen_statistics_do_not_move():
     backbone = Backbone("inception_v3", 75, "mixed7", "mixed8")
     before = [weight.copy() for weight in backbone.get_weights()]
