@@ -1,0 +1,1 @@
+"""What benchmarks/serving.py measures, a file for each group."""
