@@ -56,9 +56,8 @@ def test_a_run_leaves_what_it_promises(finished):
     assert any((folder / "tensorboard").rglob("events*"))
     rows = (folder / "metrics.csv").read_text().splitlines()
     assert len(rows) == 4
-    assert {"loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_accuracy"} <= set(
-        rows[0].split(",")
-    )
+    columns = {"loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_accuracy"}
+    assert columns | {"adversarial_gradient", "retrieval_gradient"} <= set(rows[0].split(","))
     assert load_config(folder / "config.toml") == tiny_config()
     assert load_run(folder, weights="elsewhere.h5").config.image.weights == "elsewhere.h5"
     assert 0 <= result["selection"] <= 1

@@ -20,6 +20,8 @@ from dafsn_tf.losses import (
 
 LARGEST_LOG_GAMMA3 = math.log(100.0)  # CLIP's limit on a learned temperature
 LOSSES = ("loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_loss")
+EMBEDDINGS = ("sentence_features", "image_features")
+GRADIENTS = ("adversarial_gradient", "retrieval_gradient")  # norms, of the losses as they are weighted
 
 
 @keras.saving.register_keras_serializable("dafsn")
@@ -82,9 +84,9 @@ class DAFSN(keras.Model):
             image.dropout,
             image.region_dropout,
             image.global_pooling,
+            image.flip_averaging,
             self.include_backbone,
             dtype=policy,
-            image.flip_averaging,
         )
         self.attention = WordRegionAttention(
             model.gamma1, model.gamma2, model.word_pooling, direction=model.attention, dtype=policy
@@ -97,7 +99,8 @@ class DAFSN(keras.Model):
         self.assets: Any = None  # `models.presets.Assets`, where the model comes from a run or a preset
         self.discriminator_steps = config.discriminator.steps
         self.total_steps = 1
-        self.trackers = {name: keras.metrics.Mean(name=name) for name in (*LOSSES, "discriminator_accuracy")}
+        names = (*LOSSES, "discriminator_accuracy", *GRADIENTS)
+        self.trackers = {name: keras.metrics.Mean(name=name) for name in names}
 
     # Encoding
 
@@ -177,18 +180,24 @@ class DAFSN(keras.Model):
         """Play one round of the two players.
 
         The discriminator learns to tell the modalities apart, k times; then the encoders learn to match pairs and to
-        leave it no clue.
+        leave it no clue. Beside the losses, `adversarial_gradient` is the norm of the gradient of
+        adversarial_weight L_adv with respect to the embeddings of the batch, `sentence_features` and `image_features`
+        together, and `retrieval_gradient` that of all other terms: their ratio is the adversary's share in what moves
+        the embeddings.
         """
         import tensorflow as tf
 
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=True) as tape:
             features = self(batch, training=True)
             played = [self._discriminator_step(features) for _ in range(self.discriminator_steps)]
             losses = self.alignment_losses(features, batch)
-        variables = self.encoder_variables
-        self.optimizer.apply(tape.gradient(losses["loss"], variables), variables)
+            adversarial = self.config.loss.adversarial_weight * losses["adversarial_loss"]
+        variables, embeddings = self.encoder_variables, [features[name] for name in EMBEDDINGS]
+        gradients = tape.gradient(losses["loss"], [*variables, *embeddings])
+        self.optimizer.apply(gradients[: len(variables)], variables)
+        norms = _gradient_norms(tape.gradient(adversarial, embeddings), gradients[len(variables) :])
         loss, logits = played[-1]
-        return self._track({**losses, "discriminator_loss": loss}, logits)
+        return self._track({**losses, **norms, "discriminator_loss": loss}, logits)
 
     def _discriminator_step(self, features: dict[str, Any]) -> tuple[Any, Any]:
         """Move the discriminator alone; return its loss and its logits of images and texts."""
@@ -263,9 +272,10 @@ class DAFSN(keras.Model):
         image_logits, text_logits = logits
         right = ops.concatenate([image_logits > 0, text_logits <= 0], axis=0)
         losses["discriminator_accuracy"] = ops.mean(ops.cast(right, "float32"))
-        for name, tracker in self.trackers.items():
+        trackers = {name: tracker for name, tracker in self.trackers.items() if name in losses}
+        for name, tracker in trackers.items():
             tracker.update_state(losses[name])
-        return {name: tracker.result() for name, tracker in self.trackers.items()}
+        return {name: tracker.result() for name, tracker in trackers.items()}
 
     @property
     def metrics(self) -> list[Any]:
@@ -358,6 +368,18 @@ def unit_vectors(features: Any) -> Any:
     """Return features (..., D) at unit length, in float32."""
     features = ops.cast(features, "float32")
     return features / ops.sqrt(ops.maximum(ops.sum(ops.square(features), axis=-1, keepdims=True), 1e-12))
+
+
+def _gradient_norms(adversarial: list[Any], everything: list[Any]) -> dict[str, Any]:
+    """Return the norms of the adversary's gradients, None where it plays no part, and of what the other terms add."""
+    everything = [ops.cast(gradient, "float32") for gradient in everything]
+    adversarial = [
+        ops.zeros_like(whole) if part is None else ops.cast(part, "float32")
+        for part, whole in zip(adversarial, everything, strict=True)
+    ]
+    others = [whole - part for part, whole in zip(adversarial, everything, strict=True)]
+    norms = [ops.norm(ops.concatenate([ops.ravel(part) for part in parts])) for parts in (adversarial, others)]
+    return dict(zip(GRADIENTS, norms, strict=True))
 
 
 def _seed_generators(model: keras.Model) -> list[Any]:

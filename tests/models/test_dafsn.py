@@ -105,6 +105,41 @@ def test_adversarial_gradient_reaches_the_encoders_and_opposes_the_discriminator
     assert product < 0
 
 
+@pytest.mark.parametrize("weights", [{}, {"sentence_weight": 0.0, "word_weight": 0.0, "label_weight": 0.0}])
+def test_the_gradients_of_the_players_are_measured_at_the_embeddings(weights):
+    still = {"text": {"dropout": 0.0, "word_dropout": 0.0}, "discriminator": {"dropout": 0.0}}
+    model = tiny_model(**still, loss={"adversarial_weight": 0.3, **weights})
+    model.discriminator_optimizer.learning_rate = 0.0
+    data, names = batch(), ("sentence_features", "image_features")
+    features = model(data, training=True)
+    embeddings = [tf.Variable(features[name]) for name in names]
+
+    def losses():
+        replaced = {**features, **dict(zip(names, embeddings, strict=True))}
+        for modality, name in zip(("text", "image"), names, strict=True):
+            replaced[f"{modality}_logits"] = model.class_logits(replaced[name])
+        terms = model.alignment_losses(replaced, data)
+        return 0.3 * terms["adversarial_loss"], terms["loss"] - 0.3 * terms["adversarial_loss"]
+
+    expected = []
+    for term in range(2):
+        with tf.GradientTape() as tape:
+            value = losses()[term]
+        expected.append(np.sqrt(sum(np.sum(part.numpy() ** 2.0) for part in tape.gradient(value, embeddings))))
+    found = model.train_step(data)
+    assert float(found["adversarial_gradient"]) == pytest.approx(expected[0], rel=1e-4)
+    assert float(found["retrieval_gradient"]) == pytest.approx(expected[1], rel=1e-4, abs=1e-6)
+    assert expected[0] > 0.001
+    assert (expected[1] < 1e-6) == bool(weights)
+    assert "adversarial_gradient" not in model.test_step(data)
+
+
+def test_without_an_adversary_its_gradient_is_zero():
+    found = tiny_model(loss={"adversarial_weight": 0.0}).train_step(batch())
+    assert float(found["adversarial_gradient"]) == 0.0
+    assert float(found["retrieval_gradient"]) > 0.0
+
+
 def test_discriminator_step_moves_only_the_discriminator():
     model = tiny_model()
     model.optimizer.learning_rate = 0.0
