@@ -149,7 +149,8 @@ def _images_done(state_file: Path, fields: dict[str, Any]) -> int:
         found = ", ".join(f"{name} {_short(stored.get(name))}, now {_short(fields[name])}" for name in differing)
         raise DataError(
             f"The feature cache {state_file.parent} is stale: made with {found}. Delete that folder to compute it "
-            "anew, or name the weights it was made with by --set image.weights=FILE."
+            "anew, or name the weights it was made with: --weights FILE (evaluate, export) or --set "
+            "image.weights=FILE (train)."
         )
     return stored["images_done"]
 

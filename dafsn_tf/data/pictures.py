@@ -1,8 +1,8 @@
 """Encoded pictures of any kind to encoded pictures that every later step reads alike: upright and not too large.
 
 A picture's pixels are those that `preprocessing.image.decode_image` gives for its bytes, here as in a served model. So
-a file is trained on as it is served, alpha (over white), 16 bits and CMYK included. What that graph does not do is done here:
-turning by EXIF orientation, the first frame of an animated WebP, BMP with compression or of other depths.
+a file is trained on as it is served, alpha (over white), 16 bits and CMYK included. What that graph does not do is done
+here: turning by EXIF orientation, the first frame of an animated WebP, BMP with compression or of other depths.
 """
 
 import warnings
