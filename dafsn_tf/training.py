@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.records import Manifest, RecordSplit, open_split
+from dafsn_tf.data.word_vectors import check_width
 from dafsn_tf.errors import DataError, RunError
 from dafsn_tf.runs import VOCABULARY, checkpoint, load_backbone, read_run_info, read_vocabulary, write_json
 
@@ -57,6 +58,8 @@ def train(
     records = {name: open_split(data, name) for name in ("train", "validation")}
     if len(records["train"]) < 2:
         raise DataError(f"{data} has {len(records['train'])} training image; matching needs at least 2.")
+    if config.text.embeddings != "none":
+        check_width(config.text.embeddings, config.text.embedding_dim)
     backbone = load_backbone(config.image) if config.image.backbone == "inception_v3" else None
     identity = {
         "data": str(data),
@@ -258,13 +261,13 @@ def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str]) -> 
 
 
 def _schedule(config: Config, steps: int) -> Any:
-    """Return the learning rate by step: linear warm-up, then the configured decay."""
+    """Return the learning rate by step: linear warm-up (none before an exponential decay), then as configured."""
     import keras
 
     training = config.training
     total = max(steps * training.epochs, 1)
+    warmup = min(training.warmup_steps, total // 2)
     if training.schedule == "cosine":
-        warmup = min(training.warmup_steps, total // 2)
         return keras.optimizers.schedules.CosineDecay(
             0.0 if warmup else training.learning_rate,
             max(total - warmup, 1),
@@ -275,6 +278,8 @@ def _schedule(config: Config, steps: int) -> Any:
         return keras.optimizers.schedules.ExponentialDecay(
             training.learning_rate, steps, training.decay_rate, staircase=True
         )
+    if warmup:  # a line from 0, and its end from then on
+        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, training.learning_rate)
     return training.learning_rate
 
 

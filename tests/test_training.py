@@ -9,10 +9,10 @@ from dafsn_tf import callbacks
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
-from dafsn_tf.errors import DataError, RunError, WeightsError
+from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
 from dafsn_tf.runs import load_run, write_json
-from dafsn_tf.training import _feature_progress, _vocabulary, train
+from dafsn_tf.training import _feature_progress, _schedule, _vocabulary, train
 
 TINY = [
     "image.image_size=32",
@@ -208,6 +208,20 @@ def test_a_failed_start_leaves_no_run_behind(shapes_data, tmp_path):
     with pytest.raises(DataError, match="is stale"):
         train(config, shapes_data, tmp_path / "run", write=lambda line: None)
     assert not (tmp_path / "run").exists()
+
+
+def test_word_vectors_that_do_not_fit_are_told_before_the_backbone_is_asked(shapes_data, tmp_path):
+    wide = tiny_config("image.backbone=inception_v3", "image.image_size=75", "text.embeddings=glove")
+    with pytest.raises(ConfigError, match=r"have 100 values, text\.embedding_dim is 8"):
+        train(wide, shapes_data, tmp_path / "run", write=lambda line: None)
+
+
+@pytest.mark.parametrize(("kind", "end"), [("constant", 1.0), ("cosine", 0.0)])
+def test_the_learning_rate_warms_up(kind, end):
+    config = tiny_config(f"training.schedule={kind}", "training.warmup_steps=4", "training.learning_rate=1")
+    rate = _schedule(config, 10)
+    assert [float(rate(step)) for step in (0, 1, 2, 4, 30)] == pytest.approx([0, 0.25, 0.5, 1, end], abs=1e-6)
+    assert _schedule(tiny_config("training.schedule=constant", "training.warmup_steps=0"), 10) == 3e-3
 
 
 def test_a_run_that_diverges_stops_with_one_message_and_leaves_no_run_behind(shapes_data, tmp_path):

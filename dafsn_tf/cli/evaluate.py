@@ -29,10 +29,12 @@ def evaluate(
     """Measure a run: both directions, three scores, MAP, recall, median rank, chance."""
     check_writable(json_file, "--json")
     check_writable(attention_file, "--attention")
-    from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
+    from dafsn_tf.evaluation.evaluate import check_attention, evaluate_attention, evaluate_run
     from dafsn_tf.reporting.tables import metrics_table
     from dafsn_tf.runs import load_run, write_json
 
+    if attention_file:
+        check_attention(data, split)
     loaded = load_run(run, weights)
     evaluation = evaluate_run(loaded, data, split, _progress(), probe)
     typer.echo(metrics_table(evaluation))

@@ -49,18 +49,27 @@ def initial_embeddings(random: np.ndarray, source: str, words: Iterable[str]) ->
     Raises:
         ConfigError: vectors wider than the embeddings, or no such file. DataError: a file of another form.
     """
+    check_width(source, random.shape[1])
     found, vectors = word_vectors(source, words)
     if not len(vectors):
         return random, 0
-    width = vectors.shape[1]
-    if width > random.shape[1]:
-        raise ConfigError(
-            f"The word vectors of {source} have {width} values, text.embedding_dim is {random.shape[1]}: "
-            f"set text.embedding_dim to {width} or more."
-        )
     filled = random.copy()
-    filled[found, :width] = vectors * (INITIAL_DEVIATION / max(float(vectors.std()), 1e-6))
+    filled[found, : vectors.shape[1]] = vectors * (INITIAL_DEVIATION / max(float(vectors.std()), 1e-6))
     return filled, len(vectors)
+
+
+def check_width(source: str, embedding_dim: int) -> None:
+    """Refuse word vectors that are wider than the embeddings they shall begin; reads their first line.
+
+    Raises:
+        ConfigError: they are, or there is no such file. DataError: a file of another form.
+    """
+    _, first = next(_shipped() if source == SHIPPED else _read(Path(source)), ("", np.zeros(0)))
+    if len(first) > embedding_dim:
+        raise ConfigError(
+            f"The word vectors of {source} have {len(first)} values, text.embedding_dim is {embedding_dim}: "
+            f"set text.embedding_dim to {len(first)} or more."
+        )
 
 
 def pack(source: Path, target: Path, words: int = 60_000) -> None:

@@ -10,10 +10,11 @@ from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import Progress
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
+from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embedder, Embeddings
 from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
 from dafsn_tf.evaluation.modality_gap import modality_gap
-from dafsn_tf.evaluation.pointing import PointingGame
+from dafsn_tf.evaluation.pointing import NO_MENTIONS, PointingGame
 from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
 from dafsn_tf.evaluation.scoring import label_scores, sentence_scores, word_scores
 from dafsn_tf.runs import Run, split_features
@@ -78,6 +79,16 @@ def evaluate_run(
         **evaluate_scores(scores, embeddings.collection),
         **gap,
     }
+
+
+def check_attention(data: Path, split: str = "test") -> None:
+    """Refuse a split that `evaluate_attention` cannot measure, before anything is computed.
+
+    Raises:
+        DataError: no such split, or records without objects.
+    """
+    if not any(open_split(data, split).mentions):
+        raise DataError(NO_MENTIONS)
 
 
 def evaluate_attention(run: Run, data: Path, split: str = "test", batch_size: int = 64) -> dict[str, float]:

@@ -11,6 +11,8 @@ import numpy as np
 from dafsn_tf.data.items import Mention
 from dafsn_tf.errors import DataError, RunError
 
+NO_MENTIONS = "The pointing game needs records that say which noun names which box; these have none."
+
 
 @dataclass(frozen=True)
 class PointingResult:
@@ -87,7 +89,7 @@ class PointingGame:
                 f"The pointing game has no noun to follow: {self._skipped} of its nouns lie beyond the words that are "
                 "kept of a text (text.max_words)."
                 if self._skipped
-                else "The pointing game needs records that say which noun names which box; these have none."
+                else NO_MENTIONS
             )
         hits, areas = np.array(self._hits), np.array(self._areas)
         median = np.median(areas)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from dafsn_client.command.main import parse
 from dafsn_tf.cli import main
 from dafsn_tf.cli.main import app
+from dafsn_tf.data.prepare import prepare
 from dafsn_tf.errors import DafsnError
 
 
@@ -65,6 +66,14 @@ def test_what_could_not_be_written_is_refused_before_any_work(arguments, message
     finished = CliRunner().invoke(app, arguments)
     assert isinstance(finished.exception, DafsnError)
     assert re.search(message, str(finished.exception)), finished.exception
+
+
+def test_a_collection_without_boxes_has_no_pointing_game_and_hears_so_first(jsonl_source, tmp_path):
+    source = jsonl_source([{"image": f"{number}.png", "texts": ["a dog"]} for number in range(4)])
+    prepare("jsonl", source, tmp_path / "data")
+    file = str(tmp_path / "attention.json")
+    finished = CliRunner().invoke(app, ("evaluate", "absent", "--data", str(tmp_path / "data"), "--attention", file))
+    assert "which noun names which box; these have none" in str(finished.exception)
 
 
 def test_an_error_of_the_system_is_one_message(monkeypatch, capsys):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from dafsn_tf.data.word_vectors import initial_embeddings, pack, word_vectors
+from dafsn_tf.data.word_vectors import check_width, initial_embeddings, pack, word_vectors
 from dafsn_tf.errors import ConfigError, DataError
 
 LINES = "dog 1 0 2\ncat 3 1 0\n, 9 9 9\nbird 0 -4 1\n"
@@ -61,3 +61,8 @@ def test_a_missing_file_and_too_wide_vectors_are_named(glove, tmp_path):
         word_vectors(str(tmp_path / "absent.txt"), ["dog"])
     with pytest.raises(ConfigError, match=r"have 3 values, text\.embedding_dim is 2"):
         initial_embeddings(np.zeros((1, 2), "float32"), str(glove), ["dog"])
+    with pytest.raises(ConfigError, match=r"have 3 values, text\.embedding_dim is 2"):
+        check_width(str(glove), 2)
+    with pytest.raises(ConfigError, match=r"glove have 100 values, text\.embedding_dim is 99: set .* to 100 or more"):
+        check_width("glove", 99)
+    check_width("glove", 100)
