@@ -4,7 +4,6 @@
 were made from anything else (other weights, another collection) are refused by name.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from dafsn_tf.config import ImageConfig
+from dafsn_tf.data.locking import locked
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import DataError
 
@@ -132,11 +132,9 @@ def _provenance(records: RecordSplit, config: ImageConfig, backbone: Any, varian
 def _only_computation(path: Path) -> Iterator[None]:
     """Hold a lock that ends with the process; two at once would empty and fill the same files."""
     with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not locked(file.fileno(), path):
             logging.getLogger(__name__).warning("Another process computes %s; waiting for it.", path.with_suffix(""))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            locked(file.fileno(), path, wait=True)
         yield
 
 

@@ -99,6 +99,16 @@ def test_a_stale_cache_is_refused_by_name(collection):
         cached_features(collection, other, CONFIG, MeanBackbone("a" * 64))
 
 
+def test_features_are_computed_where_nothing_can_be_locked(collection, monkeypatch, caplog):
+    def flock(descriptor, operation):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    records = open_split(collection, "train")
+    assert len(cached_features(collection, records, CONFIG, MeanBackbone())) == len(records)
+    assert "train.lock cannot be locked (Operation not supported)" in caplog.text
+
+
 def test_a_damaged_cache_is_named(collection):
     records = open_split(collection, "train")
     cached_features(collection, records, CONFIG, MeanBackbone())

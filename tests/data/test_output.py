@@ -48,6 +48,45 @@ def test_an_empty_folder_and_what_a_killed_run_left_are_replaced(tmp_path):
     assert names(tmp_path / "out") == ["file"]
 
 
+def test_a_second_run_into_one_folder_is_refused_and_the_first_goes_on(tmp_path):
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "file").write_text("first")
+        with pytest.raises(
+            DataError, match=r"Another `dafsn prepare` is writing .*out\. Wait for it, or choose another"
+        ):
+            write_half(tmp_path / "out", ValueError)
+        with new_folder(tmp_path / "other"):
+            pass
+    assert names(tmp_path) == ["other", "out"]
+    assert (tmp_path / "out" / "file").read_text() == "first"
+    with new_folder(tmp_path / "again"):  # the lock was given back
+        pass
+
+
+def test_a_folder_that_was_renamed_while_its_lock_was_asked_for_is_left_alone(tmp_path, monkeypatch):
+    def finished(descriptor, path):
+        if not (tmp_path / "elsewhere").exists():
+            (path / "file").write_text("of the other")
+            path.rename(tmp_path / "elsewhere")
+        return True
+
+    monkeypatch.setattr("dafsn_tf.data.output.locked", finished)
+    with new_folder(tmp_path / "out") as folder:
+        assert names(folder) == []
+    assert names(tmp_path / "elsewhere") == ["file"]
+
+
+def test_a_file_system_without_locks_is_named_and_written_to(tmp_path, monkeypatch, caplog):
+    def flock(descriptor, operation):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with new_folder(tmp_path / "out") as folder:
+        (folder / "file").write_text("new")
+    assert names(tmp_path / "out") == ["file"]
+    assert ".out.partial cannot be locked (Operation not supported): see that no second" in caplog.text
+
+
 def test_a_prepared_collection_is_replaced_by_force_only(tmp_path):
     out = prepared(tmp_path / "out")
     with pytest.raises(DataError, match="Choose another --out, or replace it with --force"), new_folder(out):
