@@ -113,6 +113,7 @@ class LossConfig:
 class DiscriminatorConfig:
     """`ModalityDiscriminator` and how often it plays."""
 
+    inputs: Literal["global", "local", "both"] = "global"  # sentences and images | words and attended regions | both
     hidden_dim: Count = 256  # width of both hidden layers
     dropout: Share = 0.2
     steps: Count = 1  # k, discriminator steps for each step of the encoders

@@ -85,6 +85,14 @@ class WordRegionAttention(keras.layers.Layer):
             "score": self._score(scores, relevance, word_features, present, region_features),
         }
 
+    def attended_regions(self, word_features: Any, word_mask: Any, region_features: Any) -> Any:
+        """Return c (N, T, D): the mean of image i's regions as each word of text i attends to them; 0 where padded."""
+        word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
+        present = ops.cast(word_mask, "float32")
+        weights = self._attention_weights(_scores(word_features, present, region_features))
+        weights = weights / ops.sum(weights, axis=-1, keepdims=True) * present[..., None]
+        return ops.matmul(weights, region_features)
+
     def _score_block(self, word_features: Any, present: Any, region_features: Any, *gram: Any) -> Any:
         text_shape: Any = ops.shape(word_features)
         image_shape: Any = ops.shape(region_features)

@@ -17,11 +17,10 @@ from dafsn_tf.losses import (
     matching_loss,
     reversal_ramp,
 )
+from dafsn_tf.models.game import GRADIENTS, SEEN, gradient_norms, shown_vectors
 
 LARGEST_LOG_GAMMA3 = math.log(100.0)  # CLIP's limit on a learned temperature
 LOSSES = ("loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_loss")
-EMBEDDINGS = ("sentence_features", "image_features")
-GRADIENTS = ("adversarial_gradient", "retrieval_gradient")  # norms, of the losses as they are weighted
 
 
 @keras.saving.register_keras_serializable("dafsn")
@@ -181,9 +180,9 @@ class DAFSN(keras.Model):
 
         The discriminator learns to tell the modalities apart, k times; then the encoders learn to match pairs and to
         leave it no clue. Beside the losses, `adversarial_gradient` is the norm of the gradient of
-        adversarial_weight L_adv with respect to the embeddings of the batch, `sentence_features` and `image_features`
-        together, and `retrieval_gradient` that of all other terms: their ratio is the adversary's share in what moves
-        the embeddings.
+        adversarial_weight L_adv with respect to the batch's features that the discriminator sees (sentence and image
+        features, by default), and `retrieval_gradient` that of all other terms: their ratio is the adversary's share in
+        what moves these features.
         """
         import tensorflow as tf
 
@@ -192,15 +191,16 @@ class DAFSN(keras.Model):
             played = [self._discriminator_step(features) for _ in range(self.discriminator_steps)]
             losses = self.alignment_losses(features, batch)
             adversarial = self.config.loss.adversarial_weight * losses["adversarial_loss"]
-        variables, embeddings = self.encoder_variables, [features[name] for name in EMBEDDINGS]
-        gradients = tape.gradient(losses["loss"], [*variables, *embeddings])
+        variables = self.encoder_variables
+        seen = [features[name] for name in SEEN[self.config.discriminator.inputs]]
+        gradients = tape.gradient(losses["loss"], [*variables, *seen])
         self.optimizer.apply(gradients[: len(variables)], variables)
-        norms = _gradient_norms(tape.gradient(adversarial, embeddings), gradients[len(variables) :])
+        norms = gradient_norms(tape.gradient(adversarial, seen), gradients[len(variables) :])
         loss, logits = played[-1]
         return self._track({**losses, **norms, "discriminator_loss": loss}, logits)
 
     def _discriminator_step(self, features: dict[str, Any]) -> tuple[Any, Any]:
-        """Move the discriminator alone; return its loss and its logits of images and texts."""
+        """Move the discriminator alone; return its loss and what `_modality_logits` gave it."""
         import tensorflow as tf
 
         variables = self.discriminator.trainable_variables
@@ -213,7 +213,7 @@ class DAFSN(keras.Model):
     def test_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the losses of a batch without learning from it."""
         features = self(batch, training=False)
-        logits = self._modality_logits(features, stop_gradient=True)
+        logits = self._modality_logits(features, stop_gradient=True, training=False)
         losses = self.alignment_losses(features, batch, training=False)
         return self._track({**losses, "discriminator_loss": discriminator_loss(*logits)}, logits)
 
@@ -242,7 +242,7 @@ class DAFSN(keras.Model):
             )
         if loss.adversarial_weight:
             logits = self._modality_logits(features, stop_gradient=False, training=training)
-            terms["adversarial_loss"] = adversarial_loss(*logits, kind=loss.adversarial_kind, ramp=self._ramp())
+            terms["adversarial_loss"] = adversarial_loss(*logits, loss.adversarial_kind, self._ramp())
         weights = {
             "word_loss": loss.word_weight,
             "sentence_loss": loss.sentence_weight,
@@ -259,19 +259,23 @@ class DAFSN(keras.Model):
         gamma3 = loss.gamma3 if self.log_gamma3 is None else ops.exp(ops.minimum(self.log_gamma3, LARGEST_LOG_GAMMA3))
         return matching_loss(scores, same_item, same_class, gamma3, positives)
 
-    def _modality_logits(self, features: dict[str, Any], stop_gradient: bool, training: bool = True) -> tuple[Any, Any]:
-        images, texts = features["image_features"], features["sentence_features"]
+    def _modality_logits(
+        self, features: dict[str, Any], stop_gradient: bool, training: bool = True
+    ) -> tuple[Any, Any, Any]:
+        """Return the discriminator's logits of the image and the text vectors that it is shown, and their weights."""
+        *shown, weights = shown_vectors(features, self.config.discriminator.inputs, self.attention)
         if stop_gradient:
-            images, texts = ops.stop_gradient(images), ops.stop_gradient(texts)
-        return self.discriminator(images, training=training), self.discriminator(texts, training=training)
+            shown = [ops.stop_gradient(vectors) for vectors in shown]
+        image_logits, text_logits = (self.discriminator(vectors, training=training) for vectors in shown)
+        return image_logits, text_logits, weights
 
     def _ramp(self) -> Any:
         return reversal_ramp(ops.cast(self.optimizer.iterations, "float32") / self.total_steps)
 
-    def _track(self, losses: dict[str, Any], logits: tuple[Any, Any]) -> dict[str, Any]:
-        image_logits, text_logits = logits
-        right = ops.concatenate([image_logits > 0, text_logits <= 0], axis=0)
-        losses["discriminator_accuracy"] = ops.mean(ops.cast(right, "float32"))
+    def _track(self, losses: dict[str, Any], logits: tuple[Any, Any, Any]) -> dict[str, Any]:
+        image_logits, text_logits, weights = logits
+        right = 0.5 * (ops.cast(image_logits > 0, "float32") + ops.cast(text_logits <= 0, "float32"))
+        losses["discriminator_accuracy"] = ops.mean(right) if weights is None else ops.sum(weights * right)
         trackers = {name: tracker for name, tracker in self.trackers.items() if name in losses}
         for name, tracker in trackers.items():
             tracker.update_state(losses[name])
@@ -368,18 +372,6 @@ def unit_vectors(features: Any) -> Any:
     """Return features (..., D) at unit length, in float32."""
     features = ops.cast(features, "float32")
     return features / ops.sqrt(ops.maximum(ops.sum(ops.square(features), axis=-1, keepdims=True), 1e-12))
-
-
-def _gradient_norms(adversarial: list[Any], everything: list[Any]) -> dict[str, Any]:
-    """Return the norms of the adversary's gradients, None where it plays no part, and of what the other terms add."""
-    everything = [ops.cast(gradient, "float32") for gradient in everything]
-    adversarial = [
-        ops.zeros_like(whole) if part is None else ops.cast(part, "float32")
-        for part, whole in zip(adversarial, everything, strict=True)
-    ]
-    others = [whole - part for part, whole in zip(adversarial, everything, strict=True)]
-    norms = [ops.norm(ops.concatenate([ops.ravel(part) for part in parts])) for parts in (adversarial, others)]
-    return dict(zip(GRADIENTS, norms, strict=True))
 
 
 def _seed_generators(model: keras.Model) -> list[Any]:

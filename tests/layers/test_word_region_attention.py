@@ -52,6 +52,19 @@ def test_scores_equal_plain_loops(pooling, regions, max_elements):
             assert scores[n, b] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("regions", [3, 11])
+def test_attended_regions_equal_plain_loops(regions):
+    words, mask, _ = ragged(2)
+    image = np.random.default_rng(3).normal(size=(5, regions, 6)).astype("float32")  # one for each text
+    contexts = WordRegionAttention(5.0, 4.0).attended_regions(words, mask, image).numpy()
+    expected = np.zeros(words.shape)
+    for n in range(len(words)):
+        _, attention, _ = relevance_by_loops(words[n], mask[n], image[n], 5.0, 4.0, "mean")
+        for t in range(len(attention)):
+            expected[n, t] = sum(attention[t, r] * image[n, r].astype("float64") for r in range(regions))
+    np.testing.assert_allclose(contexts, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("pooling", ["log_mean_exp", "mean"])
 def test_regions_attend_to_words_as_words_to_regions_with_the_roles_exchanged(pooling):
     words, mask, image = ragged(4, dim=8)

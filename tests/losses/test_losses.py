@@ -103,12 +103,28 @@ def test_discriminator_loss_by_hand():
 def test_kinds_of_adversary():
     image, text = np.array([1.5, -0.3], "float32"), np.array([-2.0, 0.7], "float32")
     plain = float(discriminator_loss(image, text))
-    flipped = float(adversarial_loss(image, text, "flipped_labels"))
+    flipped = float(adversarial_loss(image, text, kind="flipped_labels"))
     assert flipped == pytest.approx(float(discriminator_loss(text, image)))
-    assert float(adversarial_loss(image, text, "uniform_targets")) == pytest.approx((plain + flipped) / 2)
-    assert float(adversarial_loss(image, text, "gradient_reversal", ramp=0.25)) == pytest.approx(-0.25 * plain)
+    assert float(adversarial_loss(image, text, kind="uniform_targets")) == pytest.approx((plain + flipped) / 2)
+    assert float(adversarial_loss(image, text, kind="gradient_reversal", ramp=0.25)) == pytest.approx(-0.25 * plain)
     undecided = np.zeros(2, "float32")
-    assert float(adversarial_loss(undecided, undecided, "uniform_targets")) == pytest.approx(np.log(2))
+    assert float(adversarial_loss(undecided, undecided, kind="uniform_targets")) == pytest.approx(np.log(2))
+
+
+def test_weighted_losses_equal_plain_loops():
+    random = np.random.default_rng(0)
+    image, text = random.normal(size=(2, 7)).astype("float32")
+    weights = random.uniform(size=7) * np.array([1, 1, 0, 1, 0, 1, 1])
+    weights = (weights / weights.sum()).astype("float32")
+    right, flipped = 0.0, 0.0
+    for weight, of_image, of_text in zip(*(array.astype(float) for array in (weights, image, text)), strict=True):
+        chance_of_image = [1 / (1 + np.exp(-logit)) for logit in (of_image, of_text)]
+        right -= weight * (np.log(chance_of_image[0]) + np.log(1 - chance_of_image[1])) / 2
+        flipped -= weight * (np.log(1 - chance_of_image[0]) + np.log(chance_of_image[1])) / 2
+    assert float(discriminator_loss(image, text, weights)) == pytest.approx(right, rel=1e-5)
+    expected = {"flipped_labels": flipped, "uniform_targets": (right + flipped) / 2, "gradient_reversal": -right}
+    for kind, value in expected.items():
+        assert float(adversarial_loss(image, text, weights, kind)) == pytest.approx(value, rel=1e-5)
 
 
 def test_ramp_goes_from_nothing_to_nearly_one():
