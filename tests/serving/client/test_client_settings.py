@@ -1,6 +1,7 @@
 """What a client is made with and called with: what cannot travel is refused by one typed error, before it does."""
 
 import asyncio
+import os
 import threading
 import time
 
@@ -156,3 +157,30 @@ def test_a_call_that_its_caller_gives_up_is_cancelled_as_tasks_are():
 
     with Server(late) as server:
         asyncio.run(run(server.target))
+
+
+class Watched(os.PathLike):
+    """A path that notes which thread reads it."""
+
+    def __init__(self, path):
+        self.path, self.thread = path, None
+
+    def __fspath__(self):
+        self.thread = threading.current_thread()
+        return str(self.path)
+
+
+def test_files_are_read_beside_the_event_loop(target, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"a picture")
+    paths = [Watched(tmp_path / "a.png") for _ in range(3)]
+
+    async def run():
+        async with AsyncClient(target) as client:
+            await client.encode_image([paths[0]])
+            await client.similarity(["a"], [paths[1]])
+            await client.search_by_image([paths[2]])
+            with pytest.raises(InputError, match="cannot be read"):
+                await client.encode_image([tmp_path / "absent.png"])
+
+    asyncio.run(run())
+    assert all(path.thread not in (None, threading.main_thread()) for path in paths)

@@ -37,6 +37,22 @@ def test_a_pinned_version_stays_the_one(new, old_and_new):
         client.predict("dense", {"x": np.ones((100, 2), np.float32)})
 
 
+def test_a_pinned_version_is_found_where_one_of_several_servers_has_it(new, old_and_new):
+    with new(old_and_new, version=2, retries=0) as client:
+        for _ in range(6):
+            assert set(client.predict("dense", {"x": np.ones((320, 2), np.float32)})["y"][:, 0].tolist()) == {22.0}
+            assert [state.version for state in client.status()] == [2]
+    with new(old_and_new, version=3) as client, pytest.raises(NotFound, match=r"Specific\(dafsn, 3\)"):
+        client.predict("dense", {"x": np.ones((2, 2), np.float32)})
+
+
+def test_one_address_that_lacks_a_pinned_version_is_asked_once(new):
+    with Server(missing=2) as server, new(server.target, version=2) as client:
+        with pytest.raises(NotFound):
+            client.predict("f", {"x": [1.0]})
+        assert server.calls == 1
+
+
 def test_parts_that_an_older_version_answered_are_asked_again_by_number(new):
     with (
         Server(version=lambda call: 1 if call < 4 else 2) as server,

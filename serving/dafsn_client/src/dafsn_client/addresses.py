@@ -1,5 +1,6 @@
 """Addresses of servers, as gRPC takes them."""
 
+import ipaddress
 import socket
 from collections.abc import Sequence
 
@@ -27,6 +28,17 @@ def checked(target: str | Sequence[str]) -> tuple[str, ...]:
         if port.isdecimal() and int(port) >= _PORTS:  # gRPC would call another port
             raise InputError(f"The address '{address}' has no port below {_PORTS}.")
     return targets
+
+
+def others(targets: Sequence[str]) -> int:
+    """Return how many servers may answer beside one: those of a list; of a name, which may stand for several, one."""
+    if len(targets) > 1:
+        return len(targets) - 1
+    try:
+        ipaddress.ip_address(targets[0].rpartition(":")[0].strip("[]"))
+    except ValueError:
+        return 1
+    return 0
 
 
 def joined(targets: Sequence[str]) -> str:

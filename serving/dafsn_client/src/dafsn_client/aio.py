@@ -17,7 +17,7 @@ from dafsn_client.conversation import Conversation
 from dafsn_client.errors import ClientError, ServerError, server_error
 from dafsn_client.images import Image
 from dafsn_client.results import ImageFeatures, SearchResult, Signature, Similarity, TextFeatures, VersionStatus
-from dafsn_client.steps import Call, Pause, Result, Steps
+from dafsn_client.steps import Call, Pause, Result, Steps, Work
 from dafsn_client.tls import TLS
 from dafsn_client.transport import closed, stubs
 
@@ -147,7 +147,10 @@ class AsyncClient:
                     step = steps.send(None)
                     continue
                 try:
-                    answered = await carrier.call_all(step, deadline)
+                    if isinstance(step, Work):
+                        answered = await asyncio.to_thread(step.run)  # the loop goes on meanwhile
+                    else:
+                        answered = await carrier.call_all(step, deadline)
                 except ClientError as error:
                     step = steps.throw(error)
                 else:
@@ -205,7 +208,7 @@ class AsyncTransport:
                 seconds = deadline - time.monotonic()
                 return await self._stubs[call.method](request, timeout=seconds, metadata=self._connection.headers)
             except grpc.RpcError as error:
-                pause = self._connection.pause(error, attempt, deadline)
+                pause = self._connection.pause(call, error, attempt, deadline)
                 if pause is None:
                     failure = self._connection.translated(call, error)
                     if isinstance(failure, call.returned):

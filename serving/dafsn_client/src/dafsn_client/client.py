@@ -15,7 +15,7 @@ from dafsn_client.conversation import Conversation
 from dafsn_client.errors import ClientError, ServerError
 from dafsn_client.images import Image
 from dafsn_client.results import ImageFeatures, SearchResult, Signature, Similarity, TextFeatures, VersionStatus
-from dafsn_client.steps import Pause, Result, Steps
+from dafsn_client.steps import Pause, Result, Steps, Work
 from dafsn_client.tls import TLS
 from dafsn_client.transport import Transport
 
@@ -180,7 +180,7 @@ class Client:
                     step = steps.send(None)
                     continue
                 try:
-                    answered = carrier.call_all(step, deadline)
+                    answered = step.run() if isinstance(step, Work) else carrier.call_all(step, deadline)
                 except ClientError as error:
                     step = steps.throw(error)
                 else:

@@ -20,6 +20,8 @@ _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),  # gRPC's own is two minutes
 ]
+_PASSES = 16  # of servers that lack a pinned version, for each other one that may have it: calls mix their turns
+_PASSING_SECONDS = 0.02
 _KEEPALIVE = [
     ("grpc.keepalive_permit_without_calls", 1),  # it is the idle connection that gateways forget
     ("grpc.http2.max_pings_without_data", 0),
@@ -102,13 +104,19 @@ class Connection:
             options += [("grpc.keepalive_time_ms", round(self.keepalive * 1000)), *_KEEPALIVE]
         return secure(self.address, self.credentials, options) if self.credentials else insecure(self.address, options)
 
-    def pause(self, error: Any, attempt: int, deadline: float) -> float | None:
+    def pause(self, call: Call, error: Any, attempt: int, deadline: float) -> float | None:
         """Return the seconds to wait before a failed call is tried again; None: it is not.
 
-        UNAVAILABLE, and nothing else, is tried again, after a random pause, while retries and time are left.
+        UNAVAILABLE is tried again, after a random pause, while retries and time are left; so is NOT_FOUND of a pinned
+        version, which another of several servers may have.
         """
-        pause = random.uniform(0.5, 1.0) * min(2.0, 0.1 * 2**attempt)
-        if error.code() != grpc.StatusCode.UNAVAILABLE or attempt >= self.retries:
+        if call.is_pinned and error.code() == grpc.StatusCode.NOT_FOUND:
+            pause, most = _PASSING_SECONDS, _PASSES * addresses.others(self.targets)
+        elif error.code() == grpc.StatusCode.UNAVAILABLE:
+            pause, most = random.uniform(0.5, 1.0) * min(2.0, 0.1 * 2**attempt), self.retries
+        else:
+            return None
+        if attempt >= most:
             return None
         return pause if time.monotonic() + pause < deadline else None
 

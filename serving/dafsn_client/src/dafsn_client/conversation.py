@@ -28,7 +28,7 @@ from dafsn_client.errors import (
 from dafsn_client.images import Image, listed, read_images
 from dafsn_client.requests import Requests
 from dafsn_client.results import ImageFeatures, SearchResult, Signature, Similarity, TextFeatures, VersionStatus
-from dafsn_client.steps import Call, Pause, Result, Steps
+from dafsn_client.steps import Call, Pause, Result, Steps, Work
 
 Outputs = dict[str, np.ndarray]
 
@@ -60,12 +60,16 @@ class Conversation:
         self._signatures: dict[str, Signature] | None = None  # of `_seen`; None where they must be fetched
         self._seen: int | None = None
 
+    @property
+    def _is_pinned(self) -> bool:
+        return self._requests.version is not None
+
     def encode_text(self, texts: Sequence[str]) -> Steps[TextFeatures]:
         outputs = yield from self.predict("encode_text", {"texts": checks.texts(texts)})
         return answers.checked(answers.text_features(outputs), outputs)
 
     def encode_image(self, images: Sequence[Image]) -> Steps[ImageFeatures]:
-        outputs = yield from self.predict("encode_image", {"images": self._images(images)})
+        outputs = yield from self.predict("encode_image", {"images": (yield self._read(images))})
         return answers.checked(answers.image_features(outputs), outputs)
 
     def similarity(self, texts: Sequence[str], images: Sequence[Image]) -> Steps[list[Similarity]]:
@@ -74,14 +78,14 @@ class Conversation:
             raise InputError(f"{len(sent)} texts and {len(pictures)} images; similarity takes pairs, as many of each.")
         if not sent:
             return []
-        outputs = yield from self.predict("similarity", {"texts": sent, "images": self._images(pictures)})
+        outputs = yield from self.predict("similarity", {"texts": sent, "images": (yield self._read(pictures))})
         return answers.checked(answers.similarities(sent, outputs), outputs)
 
     def search(self, texts: Sequence[str]) -> Steps[list[list[SearchResult]]]:
         return (yield from self._search("search", "texts", checks.texts(texts)))
 
     def search_by_image(self, images: Sequence[Image]) -> Steps[list[list[SearchResult]]]:
-        return (yield from self._search("search_by_image", "images", self._images(images)))
+        return (yield from self._search("search_by_image", "images", (yield self._read(images))))
 
     def predict(self, signature: str, inputs: Mapping[str, Any], outputs: Sequence[str] = ()) -> Steps[Outputs]:
         checks.names(signature, inputs, outputs)
@@ -103,6 +107,7 @@ class Conversation:
                 "Predict",
                 lambda: self._requests.predict(signature, part, outputs, version),
                 context,
+                is_pinned=self._is_pinned,
                 returned=() if version is None else (NotFound,),
             )
 
@@ -111,14 +116,14 @@ class Conversation:
         return answers.joined([answers.values(response) for response in responses])
 
     def metadata(self, seconds: float | None = None) -> Steps[dict[str, Signature]]:
-        asked = [Call("GetModelMetadata", self._requests.metadata, seconds=seconds)]
+        asked = [Call("GetModelMetadata", self._requests.metadata, seconds=seconds, is_pinned=self._is_pinned)]
         (response,) = yield from self._explained(_answered(asked))
         self._signatures = answers.signatures(response)
         self._seen = version_of(response)
         return self._signatures
 
     def status(self, seconds: float | None = None) -> Steps[list[VersionStatus]]:
-        (response,) = yield [Call("GetModelStatus", self._requests.status, seconds=seconds)]
+        (response,) = yield [Call("GetModelStatus", self._requests.status, seconds=seconds, is_pinned=self._is_pinned)]
         return answers.statuses(response)
 
     def wait_ready(self, timeout: float, poll: float, target: str, seconds: float) -> Steps[VersionStatus]:
@@ -156,8 +161,8 @@ class Conversation:
         outputs = yield from self.predict(signature, {name: queries})
         return answers.checked(answers.search_results(outputs), outputs)
 
-    def _images(self, images: Sequence[Image]) -> list[bytes]:
-        return read_images(images, self.max_image_side)
+    def _read(self, images: Sequence[Image]) -> Work:
+        return Work(lambda: read_images(images, self.max_image_side))
 
     def _described(
         self, signature: str, arrays: Mapping[str, np.ndarray], outputs: Sequence[str]

@@ -1,4 +1,4 @@
-"""What a conversation asks of whoever carries it out: calls, and pauses between them."""
+"""What a conversation asks of whoever carries it out: calls, pauses between them, and work that takes time."""
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ class Call:
     build: Callable[[], Any]  # the request, made when its turn comes
     context: str = ""  # which part of a batch, for messages
     seconds: float | None = None  # at most; None leaves it to the deadline of all
+    is_pinned: bool = False  # to a version that one of several servers may lack: it is passed by
     returned: tuple[type[ServerError], ...] = ()  # errors that are given back in place of an answer, not raised
 
 
@@ -27,5 +28,12 @@ class Pause:
     seconds: float
 
 
-Steps = Generator[list[Call] | Pause, Any, Result]
-"""Yields calls (or a pause), is sent their answers, and returns a result."""
+@dataclass(frozen=True)
+class Work:
+    """Something that takes time without the server: reading files, scaling pictures."""
+
+    run: Callable[[], Any]
+
+
+Steps = Generator[list[Call] | Pause | Work, Any, Result]
+"""Yields calls (or a pause, or work), is sent their answers (its result), and returns a result."""

@@ -76,7 +76,7 @@ class Transport:
                 seconds = deadline - time.monotonic()
                 return self._stubs[call.method](request, timeout=seconds, metadata=self._connection.headers)
             except grpc.RpcError as error:
-                pause = self._connection.pause(error, attempt, deadline)
+                pause = self._connection.pause(call, error, attempt, deadline)
                 if pause is None:
                     failure = self._connection.translated(call, error)
                     if isinstance(failure, call.returned):
