@@ -1,5 +1,7 @@
-"""`dafsn demo`: the whole way on generated scenes, in one folder."""
+"""`dafsn demo`: the whole way on generated scenes, in one folder; or a search of the user's own pictures."""
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +9,7 @@ import typer
 
 from dafsn_tf.cli.console import say
 from dafsn_tf.config import load_config
+from dafsn_tf.errors import ConfigError
 
 
 def demo(
@@ -15,9 +18,56 @@ def demo(
     ),
     seed: Annotated[int, typer.Option(help="Of the scenes and of training.")] = 0,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Search the pictures of this folder instead, by a trained model.")
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option(help="With --images: what to look for; may be repeated. Else it is asked.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="With --images: a run's folder, or a model that the package ships.")
+    ] = "flickr8k",
+    weights: Annotated[
+        Path | None, typer.Option(help="With --images: Inception-v3's weights, where Keras is not to download them.")
+    ] = None,
 ) -> None:
-    """Generate scenes, train, evaluate, export, serve and query: a few minutes on two cores."""
-    config = load_config("shapes", overrides or ())
-    from dafsn_tf.demo import run_demo
+    """Generate scenes, train, evaluate, export, serve and query: a few minutes on two cores.
 
-    run_demo(out, config, seed, write=say, answer=typer.echo)
+    With --images FOLDER nothing is trained: the pictures there are searched with words.
+    """
+    if images is None:
+        if text or weights:
+            raise ConfigError("--text and --weights search pictures of yours: name their folder by --images FOLDER.")
+        config = load_config("shapes", overrides or ())
+        from dafsn_tf.demo import run_demo
+
+        run_demo(out, config, seed, write=say, answer=typer.echo)
+        return
+    if overrides:
+        raise ConfigError("--set configures training; with --images nothing is trained.")
+    from dafsn_tf.own_pictures import PictureFolder
+    from dafsn_tf.runs import load_run
+
+    folder = PictureFolder(load_run(model, weights), images, write=say)
+    for number, queries in enumerate([text] if text else _asked(), start=1):
+        hits = folder.search(queries)
+        for query, row in zip(queries, hits, strict=True):
+            typer.echo(query)
+            for hit in row[:5]:
+                typer.echo(f"  {hit.score:6.2f}  {hit.path}")
+            if not row:
+                typer.echo("  no word in it")
+        pictures = out / "found" if text else out / "found" / str(number)
+        folder.draw(queries, hits, pictures)
+        say(f"pictures of what was found and where the words looked: {pictures}")
+
+
+def _asked() -> Iterator[list[str]]:
+    """Yield one text after the other from standard input."""
+    while True:
+        if sys.stdin.isatty():
+            print("look for (empty to end): ", end="", file=sys.stderr, flush=True)
+        line = sys.stdin.readline()
+        if not line.strip():
+            return
+        yield [line.strip()]

@@ -45,17 +45,18 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True)
 class Found:
-    """One result of a query."""
+    """One result of a query; `relevant` is None where nobody knows."""
 
     image: Image.Image
     score: float
-    relevant: bool
+    relevant: bool | None
 
 
 def gallery(queries: Sequence[str], results: Sequence[Sequence[Found]], path: Path) -> None:
     """Write a picture of what was found: a row a query, its text and its results in rank order.
 
-    A relevant result has a thick frame, a tick and the word "match"; any other a thin frame and a cross.
+    A relevant result has a thick frame, a tick and the word "match"; one that is not a thin frame and a cross; one of
+    which nobody knows no mark.
 
     Args:
         queries: texts of any length and script; what the font lacks shows as empty boxes.
@@ -205,18 +206,18 @@ def _draw_found(sheet: Image.Image, found: Found, left: int, top: int, font: _Fo
     draw.rectangle((left, top, left + _THUMBNAIL - 1, top + _THUMBNAIL - 1), fill=(244, 245, 247))
     offset = ((_THUMBNAIL - thumbnail.width) // 2, (_THUMBNAIL - thumbnail.height) // 2)
     sheet.paste(thumbnail, (left + offset[0], top + offset[1]))
-    colour = _MATCH if found.relevant else _MISS
+    colour = _PALE if found.relevant is None else _MATCH if found.relevant else _MISS
     draw.rectangle(
         (left, top, left + _THUMBNAIL - 1, top + _THUMBNAIL - 1), outline=colour, width=5 if found.relevant else 1
     )
     x, y = left + 2, top + _THUMBNAIL + 6
     if found.relevant:
         draw.line((x, y + 7, x + 5, y + 12, x + 14, y + 1), fill=colour, width=3, joint="curve")
-    else:
+    elif found.relevant is not None:
         draw.line((x + 1, y + 1, x + 12, y + 12), fill=colour, width=3)
         draw.line((x + 1, y + 12, x + 12, y + 1), fill=colour, width=3)
     label = f"{found.score:.3f}" + ("  match" if found.relevant else "")
-    draw.text((x + 20, y - 2), label, fill=_INK, font=font)
+    draw.text((x if found.relevant is None else x + 20, y - 2), label, fill=_INK, font=font)
 
 
 def _fit(image: Image.Image, side: int) -> Image.Image:

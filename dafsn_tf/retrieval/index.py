@@ -21,7 +21,7 @@ class Index(tf.Module):
         encoder: of the run that embedded the collection.
         embeddings: of the collection.
         ids: (B,) of the pictures.
-        texts: of each picture, in the order they were embedded.
+        texts: of each picture, in the order they were embedded; a picture may have none.
         top_k: answers to a query.
         candidates: re-ranked for each query.
 
@@ -52,9 +52,9 @@ class Index(tf.Module):
         self.words = _kept(embeddings.words, tf.float16)  # (N, T, D)
         self.word_mask = _kept(embeddings.word_mask, tf.bool)  # (N, T)
         self.image_ids = tf.constant(ids)  # (B,)
-        self.first_texts = tf.constant([captions[0] for captions in texts])  # (B,)
-        self.text_ids = tf.constant([ids[image] for image in text_image])  # (N,)
-        self.texts = tf.constant([text for captions in texts for text in captions])  # (N,)
+        self.first_texts = tf.constant([captions[0] if captions else "" for captions in texts])  # (B,)
+        self.text_ids = tf.constant([ids[image] for image in text_image], tf.string)  # (N,)
+        self.texts = tf.constant([text for captions in texts for text in captions], tf.string)  # (N,)
 
     def __len__(self) -> int:
         """Return how many pictures there are."""
@@ -65,8 +65,8 @@ class Index(tf.Module):
         """Return the pictures that texts (n,) ask for, best first.
 
         Returns:
-            `ids`, `captions` (each picture's first text) and fused `scores`, all (n, k); `status` (n,). A row that has
-            a status has empty strings and zeros.
+            `ids`, `captions` (each picture's first text, or nothing) and fused `scores`, all (n, k); `status` (n,). A
+            row that has a status has empty strings and zeros.
         """
         query = self.encoder.encode_text(texts)
 

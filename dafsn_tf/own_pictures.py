@@ -1,0 +1,167 @@
+"""A folder of one's own pictures, searched with words by a model that is already trained."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
+from dafsn_tf.errors import DataError
+from dafsn_tf.evaluation.embedding import Embeddings
+from dafsn_tf.evaluation.fusion import Fusion
+from dafsn_tf.evaluation.protocols import Collection
+from dafsn_tf.preprocessing.status import Status
+from dafsn_tf.reporting.pictures import Found, attention_sheet, gallery
+from dafsn_tf.retrieval import Encoder, Index
+from dafsn_tf.runs import Run, complete_model
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+_BATCH = 16
+_LINE_EVERY = 10.0  # seconds between two lines of progress
+_SHOWN = 5
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A picture that was found.
+
+    Attributes:
+        path: of its file.
+        score: the fused score; it ranks and does not compare between models.
+    """
+
+    path: Path
+    score: float
+
+
+class PictureFolder:
+    """The pictures of a folder and its subfolders, embedded once and ready to be asked.
+
+    Files that hold no usable picture are passed over with a warning each.
+
+    Args:
+        run: with a text encoder whose words the questions are in.
+        folder: of pictures; their files end in one of `SUFFIXES`.
+        write: receives progress, a line at a time.
+
+    Raises:
+        DataError: no such folder, or no usable picture in it.
+        WeightsError: the frozen backbone's weights cannot be had, or are not those of training.
+    """
+
+    def __init__(self, run: Run, folder: Path, write: Callable[[str], None] = print) -> None:
+        files = _picture_files(folder)
+        self.encoder = Encoder(complete_model(run), run.text_preprocessor, Fusion.from_dict(run.fusion))
+        self.files: list[Path] = []
+        images, regions = [], []
+        began = last = time.monotonic()
+        for batch in _batches(_usable(files)):
+            encoded = self.encoder.encode_image(tf.constant([picture for _, picture in batch]))
+            kept = encoded["status"].numpy() == Status.OK
+            self.files += [path for (path, _), ok in zip(batch, kept, strict=True) if ok]
+            images.append(encoded["image_features"].numpy()[kept])
+            regions.append(encoded["region_features"].numpy()[kept].astype("float16"))
+            if time.monotonic() - last > _LINE_EVERY:
+                last = time.monotonic()
+                rate = len(self.files) / (last - began)
+                left = (len(files) - len(self.files)) / rate / 60
+                write(f"looked at {len(self.files)} of {len(files)} pictures, {rate:.1f}/s, {left:.1f} min left")
+        if not self.files:
+            raise DataError(f"None of the {len(files)} picture files in {folder} can be read as a picture.")
+        write(f"{len(self.files)} pictures in {time.monotonic() - began:.0f} s")
+        self._index = _index(self.encoder, np.concatenate(images), np.concatenate(regions), self.files)
+        self._place = {str(path): path for path in self.files}
+
+    def search(self, queries: Sequence[str]) -> list[list[Hit]]:
+        """Return the pictures that texts ask for, best first; nothing for a text without a word."""
+        found = self._index.search(tf.constant(list(queries)))
+        rows = zip(found["ids"].numpy(), found["scores"].numpy(), found["status"].numpy(), strict=True)
+        return [
+            [Hit(self._place[name.decode()], float(score)) for name, score in zip(ids, scores, strict=True)]
+            if status == Status.OK
+            else []
+            for ids, scores, status in rows
+        ]
+
+    def draw(self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], out: Path) -> list[Path]:
+        """Write what was found, and for each text where its words look in the best picture; return the files."""
+        out.mkdir(parents=True, exist_ok=True)
+        files = [out / "found.png"]
+        gallery(
+            queries,
+            [[Found(_opened(hit.path), hit.score, None) for hit in row[:_SHOWN]] for row in hits],
+            files[0],
+        )
+        asked = [(query, row[0].path) for query, row in zip(queries, hits, strict=True) if row]
+        for number, (query, path) in enumerate(asked, start=1):
+            seen = self.encoder.similarity(tf.constant([query]), tf.constant([normalize_picture(path.read_bytes())]))
+            mask = seen["word_mask"].numpy()[0]
+            encoded = query.encode()
+            words = [encoded[start:stop].decode() for start, stop in seen["word_offsets"].numpy()[0][mask]]
+            files.append(out / f"attention-{number}.png")
+            attention_sheet(
+                _opened(path),
+                words,
+                seen["word_relevance"].numpy()[0][mask],
+                seen["attention"].numpy()[0][mask],
+                seen["region_centres"].numpy()[0],
+                files[-1],
+            )
+        return files
+
+
+def _picture_files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}. Name one that holds pictures ({', '.join(SUFFIXES)}).")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not files:
+        raise DataError(f"{folder} and its subfolders hold no file that ends in {', '.join(SUFFIXES)}.")
+    return files
+
+
+def _usable(files: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
+    for path in files:
+        try:
+            with decoder_settings():
+                yield path, normalize_picture(path.read_bytes())
+        except (PictureError, OSError) as error:
+            _log.warning("%s is passed over: %s", path, error)
+
+
+def _batches(pictures: Iterator[tuple[Path, bytes]]) -> Iterator[list[tuple[Path, bytes]]]:
+    batch: list[tuple[Path, bytes]] = []
+    for picture in pictures:
+        batch.append(picture)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _index(encoder: Encoder, images: np.ndarray, regions: np.ndarray, files: Sequence[Path]) -> Index:
+    """Return an index of pictures that no text describes."""
+    width, words = images.shape[1], 1
+    embeddings = Embeddings(
+        sentences=np.zeros((0, width), "float32"),
+        words=np.zeros((0, words, width), "float32"),
+        word_mask=np.zeros((0, words), bool),
+        word_offsets=np.zeros((0, words, 2), "int32"),
+        images=images,
+        regions=regions,
+        collection=Collection(text_image=np.zeros(0, "int64"), labels=None, documents=False),
+    )
+    return Index(encoder, embeddings, [str(path) for path in files], [()] * len(files), top_k=10)
+
+
+def _opened(path: Path) -> Image.Image:
+    from io import BytesIO
+
+    return Image.open(BytesIO(normalize_picture(path.read_bytes()))).convert("RGB")

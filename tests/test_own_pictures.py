@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from dafsn_tf.cli.main import app
+from dafsn_tf.data.sources.shapes import scene
+from dafsn_tf.errors import DataError
+from dafsn_tf.own_pictures import PictureFolder
+from dafsn_tf.runs import load_run
+
+SCENES = [scene(20_000, "test", index) for index in range(20)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Scenes in two folders, a file that is no picture, and one that nobody looks for."""
+    folder = tmp_path_factory.mktemp("own") / "pictures"
+    for number, item in enumerate(SCENES):
+        file = folder / ("deep/er" if number % 2 else "") / f"{number}.PNG"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(item.image)
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("no picture either")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pictures(folder):
+    return PictureFolder(load_run("shapes"), folder, write=lambda line: None)
+
+
+def test_texts_find_the_pictures_they_describe(pictures):
+    assert len(pictures.files) == len(SCENES)
+    hits = pictures.search([item.texts[0] for item in SCENES])
+    first = [int(row[0].path.stem) for row in hits]
+    assert sum(found == number for number, found in enumerate(first)) > 0.6 * len(SCENES)
+    assert all([hit.score for hit in row] == sorted((hit.score for hit in row), reverse=True) for row in hits)
+    assert all(hit.path.is_file() for row in hits for hit in row)
+
+
+def test_what_cannot_be_read_is_passed_over_by_name(folder, caplog):
+    alone = folder / "deep"
+    (alone / "half.png").write_bytes(SCENES[0].image[:300])
+    try:
+        found = PictureFolder(load_run("shapes"), alone, write=lambda line: None)
+    finally:
+        (alone / "half.png").unlink()
+    assert len(found.files) == len(SCENES) // 2
+    assert "half.png is passed over" in caplog.text
+
+
+def test_a_text_without_a_word_finds_nothing_and_its_neighbour_is_answered(pictures, tmp_path):
+    hits = pictures.search(["...", SCENES[0].texts[0]])
+    assert hits[0] == []
+    assert len(hits[1]) == 10
+    files = pictures.draw(["...", SCENES[0].texts[0]], hits, tmp_path / "out")
+    assert [file.name for file in files] == ["found.png", "attention-1.png"]
+    for file in files:
+        with Image.open(file) as sheet:
+            assert min(sheet.size) > 100
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path):
+    run = load_run("shapes")
+    with pytest.raises(DataError, match=r"no folder .*absent"):
+        PictureFolder(run, tmp_path / "absent")
+    with pytest.raises(DataError, match="hold no file that ends in"):
+        PictureFolder(run, tmp_path)
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match="None of the 1 picture files"):
+        PictureFolder(run, tmp_path)
+
+
+def test_the_command_asks_and_answers(folder, tmp_path):
+    arguments = ["demo", "--images", str(folder), "--model", "shapes", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments, input="a star\na ring\n\n")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("a star\n")
+    assert result.stdout.count(".PNG") == 10
+    assert sorted(path.name for path in (Path(tmp_path) / "found").iterdir()) == ["1", "2"]
