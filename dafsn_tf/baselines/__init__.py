@@ -1,4 +1,4 @@
-"""Peers of DAFSN, run on the same frozen features and the same words; `compare` runs them all.
+"""Peers of DAFSN, run on the same frozen features and the same words; `compare` runs them all, `ablate` its ablations.
 
 The budget of tuning is one for all: at most `BUDGET` (six) settings a method, tried on the validation split with seed
 0, anew for each collection and each split of one. The choice is stored, every seed uses it, and the test split is
@@ -15,8 +15,11 @@ opened once a run, after it. DAFSN runs with its preset, which was chosen by han
 | `damsm` | DAFSN's model without adversary and labels, AttnGAN's training | pairs |
 """
 
-from dafsn_tf.baselines.comparison import NAMES, Comparison, compare
+from dafsn_tf.baselines.ablation_runs import ablate
+from dafsn_tf.baselines.ablations import ABLATIONS
+from dafsn_tf.baselines.comparison import NAMES, compare
 from dafsn_tf.baselines.method import BUDGET
 from dafsn_tf.baselines.methods import METHODS
+from dafsn_tf.baselines.tasks import Comparison
 
-__all__ = ["BUDGET", "METHODS", "NAMES", "Comparison", "compare"]
+__all__ = ["ABLATIONS", "BUDGET", "METHODS", "NAMES", "Comparison", "ablate", "compare"]

@@ -1,13 +1,9 @@
 """One run of the comparison: a method, a collection, a seed."""
 
-import os
-import platform
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +13,11 @@ from dafsn_tf.baselines.inputs import Inputs, Split
 from dafsn_tf.baselines.method import Method, Surroundings
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.baselines.package_model import run_scores, trained_run
-from dafsn_tf.baselines.queries import query_values
+from dafsn_tf.baselines.record import run_record
+from dafsn_tf.baselines.tasks import collection_name
 from dafsn_tf.baselines.tuning import tune
 from dafsn_tf.config import Config
 from dafsn_tf.data.manifest import Manifest
-from dafsn_tf.evaluation.protocols import evaluate_scores
-
-
-def collection_name(manifest: Manifest) -> str:
-    """Return what files of a collection are named by: its name, and its digest's first digits to tell its splits."""
-    return f"{manifest.name}-{manifest.digest[:8]}"
 
 
 class Trials:
@@ -88,23 +79,7 @@ class Trials:
         scores: Mapping[str, np.ndarray],
         test: Split,
     ) -> dict[str, Any]:
-        """Return what a run's JSON holds; the last of its scores is the one that it is judged by."""
-        *_, judged = scores
-        return {
-            "method": method,
-            "dataset": test.records.manifest.name,
-            "collection": test.records.manifest.digest,
-            "seed": seed,
-            "settings": settings,
-            "inputs": self.description,
-            "validation": validation,
-            "seconds": round(seconds, 1),
-            "images": len(test.records),
-            "texts": len(test.word_ids),
-            "score": judged,
-            "test": evaluate_scores(scores, test.collection),
-            "per_query": query_values(scores[judged], test.collection),
-            "command": sys.argv,
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            "versions": {name: version(name) for name in ("dafsn-tf", "tensorflow", "keras", "scikit-learn", "numpy")},
-        }
+        manifest, collection = test.records.manifest, test.collection
+        return run_record(
+            method, seed, settings, validation, seconds, scores, manifest, collection, inputs=self.description
+        )

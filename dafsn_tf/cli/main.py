@@ -5,6 +5,7 @@ import sys
 import typer
 from rich.console import Console
 
+from dafsn_tf.cli.ablate import ablate
 from dafsn_tf.cli.compare import Lists, compare
 from dafsn_tf.cli.demo import demo
 from dafsn_tf.cli.evaluate import evaluate
@@ -22,8 +23,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, train, evaluate, compare, export, serve, query, demo):
-    app.command(cls={query: PassedOn, compare: Lists}.get(command))(command)
+for command in (prepare, train, evaluate, compare, ablate, export, serve, query, demo):
+    app.command(cls={query: PassedOn, compare: Lists, ablate: Lists}.get(command))(command)
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import Progress
+from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import DataError
@@ -44,6 +45,21 @@ def _fitted(scores: dict[str, np.ndarray], collection: Collection, config: Evalu
     return fit_fusion(scores["sentence"], scores["word"], collection, config.fusion_metric, scores.get("label"))
 
 
+def split_scores(
+    run: Run, data: Path, split: str = "test", progress: Progress | None = None
+) -> tuple[Embeddings, dict[str, np.ndarray]]:
+    """Return a split's embeddings and its `sentence`, `word` and `fused` scores (N, B) of all pairs.
+
+    Raises:
+        DataError, RunError, WeightsError: what the user can mend.
+    """
+    records = open_split(data, split)
+    features = split_features(run, data, records)
+    embedder = Embedder(run.model, run.text_preprocessor)
+    embeddings = embedder.embed_split(records, features)
+    return embeddings, _with_fused(all_pairs_scores(embedder, embeddings, progress), Fusion.from_dict(run.fusion))
+
+
 def evaluate_run(
     run: Run,
     data: Path,
@@ -63,17 +79,13 @@ def evaluate_run(
     Raises:
         DataError, RunError, WeightsError: what the user can mend.
     """
-    records = open_split(data, split)
-    features = split_features(run, data, records)
-    embedder = Embedder(run.model, run.text_preprocessor)
-    embeddings = embedder.embed_split(records, features)
-    scores = _with_fused(all_pairs_scores(embedder, embeddings, progress), Fusion.from_dict(run.fusion))
+    embeddings, scores = split_scores(run, data, split, progress)
     text_image = embeddings.collection.text_image
     gap = {"modality_gap": modality_gap(embeddings.sentences, embeddings.images, text_image)} if probe else {}
     return {
-        "dataset": records.manifest.name,
+        "dataset": Manifest.read(data).name,
         "split": split,
-        "num_images": len(records),
+        "num_images": len(embeddings.images),
         "num_texts": len(embeddings.sentences),
         "seed": run.info["seed"],
         **evaluate_scores(scores, embeddings.collection),

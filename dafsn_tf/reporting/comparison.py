@@ -11,7 +11,7 @@ from dafsn_tf.evaluation.protocols import DIRECTIONS
 
 _CHUNK = 500  # resamples drawn at once
 
-Run = Mapping[str, Any]  # contents of a run's file, see `dafsn_tf.baselines.trial`
+Run = Mapping[str, Any]  # contents of a run's file, see `dafsn_tf.baselines.record`
 Queries = Mapping[str, Sequence[float | None]]  # a direction's values by name, one a query, of `baselines.queries`
 Measure = Callable[[Queries], np.ndarray]
 
@@ -90,21 +90,52 @@ def mean_recall(queries: Queries) -> np.ndarray:
 MEASURES: dict[str, Measure] = {"MAP@all": average_precision, "mean recall": mean_recall}
 
 
+def _mean_gradient(name: str) -> Callable[[Run], float]:
+    return lambda run: mean(run[name])
+
+
+ABLATION_COLUMNS: dict[str, Callable[[Run], float]] = {
+    "probe accuracy": lambda run: run["modality_gap"]["probe_accuracy"],
+    "linear probe": lambda run: run["modality_gap"]["linear_probe_accuracy"],
+    "centroid distance": lambda run: run["modality_gap"]["centroid_distance"],
+    "adversarial gradient": _mean_gradient("adversarial_gradient"),
+    "other gradients": _mean_gradient("retrieval_gradient"),
+}
+
+
+def ablation_table(runs: Sequence[Run], missing: Sequence[str] = (), skipped: Sequence[str] = ()) -> str:
+    """Return the runs of `baselines.ablate` as `comparison_table` does, with differences to the full model.
+
+    Beside the figures stand the modality gap of the test split (`evaluation.modality_gap`) and the mean norm, over
+    training, of the gradients of the weighted adversarial loss and of the other losses at what the discriminator sees.
+    """
+    return comparison_table(runs, missing, skipped, "full", ABLATION_COLUMNS)
+
+
 def comparison_table(
-    runs: Sequence[Run], missing: Sequence[str] = (), skipped: Sequence[str] = (), reference: str = "dafsn"
+    runs: Sequence[Run],
+    missing: Sequence[str] = (),
+    skipped: Sequence[str] = (),
+    reference: str = "dafsn",
+    more: Mapping[str, Callable[[Run], float]] | None = None,
 ) -> str:
     """Return runs as a Markdown table, one row a method, with what is missing or was skipped below it.
 
     Figures are means over seeds, then over splits; ± is the standard deviation over seeds, or over splits where there
     are several. Differences are the reference's figure minus the method's: values are averaged over seeds first, and
     the interval is `paired_bootstrap`'s, over pictures with their texts (and splits), of those splits that both have.
+    `more` names further columns, which are means over the runs of what a function makes of each.
     """
     lines = [*_title(runs), ""] if runs else []
     if runs:
         directions = [f"{name.replace('_', ' ')} recall@1 / 5 / 10" for name in DIRECTIONS]
         columns = [column for name in MEASURES for column in (name, f"{reference} minus it")]
-        rows = [["method", "runs", *columns, *directions]]
-        rows += [_row(method, runs, reference) for method in dict.fromkeys(run["method"] for run in runs)]
+        more = more or {}
+        rows = [["method", "runs", *columns, *directions, *more]]
+        for method in dict.fromkeys(run["method"] for run in runs):
+            own = [run for run in runs if run["method"] == method]
+            further = [f"{mean(column(run) for run in own):.3g}" for column in more.values()]
+            rows.append([*_row(method, runs, reference), *further])
         lines += _markdown(rows)
     for title, entries in (("Still missing", missing), ("Skipped", skipped)):
         if entries:

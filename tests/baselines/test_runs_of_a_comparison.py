@@ -115,7 +115,7 @@ def test_an_interrupted_comparison_leaves_no_half_record(methods, data, config, 
 
     options = {"methods": ["cca"], "config": config, "write": lambda line: None}
     with monkeypatch.context() as patch:
-        patch.setattr("dafsn_tf.baselines.trial.query_values", stop)
+        patch.setattr("dafsn_tf.baselines.record.query_values", stop)
         with pytest.raises(KeyboardInterrupt):
             baselines.compare([data], tmp_path, **options)
     assert all(path.name.startswith("tuning-") for path in tmp_path.glob("*.json"))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dafsn_tf.reporting.comparison import (
+    ablation_table,
     average_precision,
     comparison_table,
     mean_recall,
@@ -112,3 +113,19 @@ def test_missing_and_skipped_runs_are_listed():
     assert "Still missing:\n- scan on toy-1234, seed 2" in table
     assert "Skipped:\n- acmr on toy-1234: no classes" in table
     assert comparison_table([], ["dafsn on toy-1234, seed 0"]) == "Still missing:\n- dafsn on toy-1234, seed 0"
+
+
+def test_ablations_are_compared_with_the_full_model_and_show_the_gap_and_the_gradients():
+    gap = {"probe_accuracy": 0.9, "linear_probe_accuracy": 0.8, "centroid_distance": 0.25}
+    more = {"modality_gap": gap, "adversarial_gradient": [0.1, 0.3], "retrieval_gradient": [4.0, 2.0]}
+    runs = [{**run(name), **more} for name in ("full", "full", "k_3")]
+    runs[1]["modality_gap"] = {**gap, "probe_accuracy": 0.7}
+    table = ablation_table(runs, skipped=["k_1 on toy-1234: the full model is so"])
+    rows = rows_of(table)
+    assert "full minus it" in table
+    assert rows["full"]["probe accuracy"] == "0.8"  # mean of both seeds
+    assert rows["k_3"]["linear probe"] == "0.8"
+    assert rows["k_3"]["centroid distance"] == "0.25"
+    assert (rows["k_3"]["adversarial gradient"], rows["k_3"]["other gradients"]) == ("0.2", "3")
+    assert "+0.000 [+0.000, +0.000]" in next(line for line in table.splitlines() if line.startswith("| k_3"))
+    assert table.endswith("Skipped:\n- k_1 on toy-1234: the full model is so")

@@ -1,0 +1,128 @@
+"""Runs that are each made once, whatever interrupts the work: what `compare` and `ablate` have in common."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dafsn_tf.config import Config, load_config, preset_names
+from dafsn_tf.data.items import SPLITS
+from dafsn_tf.data.manifest import Manifest
+from dafsn_tf.errors import DataError, RunError
+from dafsn_tf.runs import write_json
+
+Record = dict[str, Any]  # contents of a run's JSON, see `record.run_record`
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a folder of runs holds of a comparison.
+
+    Attributes:
+        runs: contents of the runs' files.
+        missing: runs that are still to be made, in words.
+        skipped: methods that cannot run on a collection, with the reason.
+    """
+
+    runs: list[Record]
+    missing: list[str]
+    skipped: list[str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run of a method on a collection with a seed, and the file that says that it is done."""
+
+    method: str
+    data: Path
+    collection: str
+    seed: int
+    file: Path
+
+    def __str__(self) -> str:
+        return f"{self.method} on {self.collection}, seed {self.seed}"
+
+
+def collection_name(manifest: Manifest) -> str:
+    """Return what files of a collection are named by: its name, and its digest's first digits to tell its splits."""
+    return f"{manifest.name}-{manifest.digest[:8]}"
+
+
+def read_splits(data: Sequence[str | Path]) -> dict[Path, Manifest]:
+    """Return the manifests of folders that are splits of one collection.
+
+    Raises:
+        DataError: they are of several collections, or one lacks a split.
+    """
+    manifests = {folder: Manifest.read(folder) for folder in map(Path, data)}
+    for folder, manifest in manifests.items():
+        for split in SPLITS:
+            if not manifest.splits[split].num_images:
+                raise DataError(f"{folder} has no split '{split}'; a comparison needs {', '.join(SPLITS)}.")
+    names = {manifest.name for manifest in manifests.values()}
+    if len(names) != 1:
+        raise DataError(f"--data names splits of one collection; found {', '.join(sorted(names)) or 'none'}.")
+    return manifests
+
+
+def preset_of(manifests: dict[Path, Manifest]) -> Config:
+    """Return the preset of a collection's name, or `default`."""
+    preset = next(iter(manifests.values())).name.replace("-", "_")
+    return load_config(preset if preset in preset_names() else "default")
+
+
+def tasks_of(methods: Sequence[str], data: Path, manifest: Manifest, seeds: Sequence[int], out: Path) -> list[Task]:
+    """Return the tasks of a collection: of each method with these seeds, and with all seeds that `out` has runs of."""
+    collection = collection_name(manifest)
+    found = {int(file.stem.rpartition("-")[2]) for file in out.glob(f"*-{collection}-*.json")}
+    return [
+        Task(method, data, collection, seed, out / f"{method}-{collection}-{seed}.json")
+        for method in methods
+        for seed in sorted({*seeds, *found})
+    ]
+
+
+def read_record(task: Task, config: Config | None) -> Record:
+    """Return the record of a task that is done.
+
+    Raises:
+        RunError: `config` is given, and the run was made with another.
+    """
+    record = json.loads(task.file.read_text(encoding="utf-8"))
+    if config is not None and Config.from_dict(record["settings"], where=str(task.file)) != config:
+        raise RunError(f"{task.file} was made with another configuration; name that by --config, or another --out.")
+    return record
+
+
+def make_runs(
+    tasks: Sequence[Task],
+    found: Sequence[Record],
+    make: Callable[[Task], Record],
+    write: Callable[[str], None],
+    apart: str = "",
+) -> None:
+    """Make the runs of tasks that are not done, in their order, and write each one's file when it is complete.
+
+    Args:
+        tasks: those that are asked for.
+        found: runs made before; they tell how long such runs take.
+        make: makes a run and returns its record.
+        write: receives progress, a line at a time.
+        apart: what the time left does not hold, in words that follow it.
+    """
+    tasks = [task for task in tasks if not task.file.exists()]
+    seconds = {run["method"]: run["seconds"] for run in found}
+    for number, task in enumerate(tasks, start=1):
+        write(f"[{number}/{len(tasks)}] {task}")
+        began = time.monotonic()
+        record = make(task)
+        write_json(task.file, record)
+        seconds[task.method] = record["seconds"]
+        usual = sum(seconds.values()) / len(seconds)
+        left = sum(seconds.get(later.method, usual) for later in tasks[number:])
+        write(
+            f"[{number}/{len(tasks)}] {task}: validation {record['validation']:.3f}, "
+            f"{(time.monotonic() - began) / 60:.1f} min; about {left / 60:.0f} min left{apart}"
+        )

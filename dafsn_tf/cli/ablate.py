@@ -1,0 +1,34 @@
+"""`dafsn ablate`: the full model and what is left of it without its parts, each run once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dafsn_tf.cli.console import say
+from dafsn_tf.config import load_config
+
+
+def ablate(
+    data: Annotated[
+        list[Path], typer.Option(help="Collection made by `dafsn prepare`; several are splits of one collection.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the runs; those that it holds are not repeated.")],
+    config: Annotated[
+        str | None,
+        typer.Option(help="The full model's preset or TOML file; by default the preset of the collection's name."),
+    ] = None,
+    seeds: Annotated[list[int] | None, typer.Option(help="Of every ablation; 0 by default.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Make the runs of these ablations alone; dafsn_tf/baselines/ablations.py lists them."),
+    ] = None,
+) -> None:
+    """Take each part from the full model and measure what is lost; an interrupted ablation goes on."""
+    from dafsn_tf import baselines
+    from dafsn_tf.reporting.comparison import ablation_table
+
+    found = baselines.ablate(
+        data, out, seeds=seeds or (0,), only=only or (), config=load_config(config) if config else None, write=say
+    )
+    typer.echo(ablation_table(found.runs, found.missing, found.skipped))
