@@ -141,6 +141,7 @@ class TrainingConfig:
     patience: CountOrNone = 0  # epochs without a better validation score before training stops; 0 never stops early
     mixed_precision: Literal["float32", "mixed_bfloat16"] = "float32"
     min_steps: CountOrNone = 0  # fewest steps in all: small collections get smaller batches and more epochs
+    weight_averaging: Share = 0.0  # decay, a step, of a moving average of weights that is used in their place; 0: none
 
     def for_images(self, images: int) -> "TrainingConfig":
         """Return the batches and epochs that suit a number of training images, at least 2.

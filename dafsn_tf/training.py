@@ -239,6 +239,8 @@ def _model(
         weight_decay=training.weight_decay,
         beta_1=training.beta_1,
         global_clipnorm=training.clip_norm or None,
+        use_ema=training.weight_averaging > 0,
+        ema_momentum=training.weight_averaging,
     )
     optimizer.exclude_from_weight_decay(var_names=["log_gamma3"])  # 0 is no place to shrink a sharpness to
     model.compile(
@@ -318,7 +320,8 @@ def _fit(
     embedder = Embedder(model, text_preprocessor)
 
     def evaluate() -> dict[str, float]:
-        return validate(embedder, records["validation"], inputs["validation"], config.evaluation)
+        with model.averaged_weights():
+            return validate(embedder, records["validation"], inputs["validation"], config.evaluation)
 
     write(
         f"training on {len(records['train'])} images, {training.epochs} epochs of {steps} batches of "
@@ -370,8 +373,13 @@ def _finish(
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
 
-    aside = run / ".writing-best.keras"
-    shutil.copyfile(checkpoint(run, state["best_epoch"]), aside)
+    aside, best = run / ".writing-best.keras", checkpoint(run, state["best_epoch"])
+    if config.training.weight_averaging:
+        trained: Any = keras.models.load_model(best)
+        with trained.averaged_weights():
+            trained.save(aside)
+    else:
+        shutil.copyfile(best, aside)
     os.replace(aside, run / "best.keras")
     model: Any = keras.models.load_model(run / "best.keras", compile=False)
     embedder = Embedder(model, text_preprocessor)

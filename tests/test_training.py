@@ -115,6 +115,37 @@ def test_a_run_killed_between_checkpoint_and_state_goes_on_bit_for_bit(finished,
         assert (tmp_path / "run" / name).read_text() == (finished[0] / name).read_text(), name
 
 
+@pytest.mark.slow
+def test_averaged_weights_are_validated_and_kept_and_an_interrupted_run_goes_on_with_them(
+    shapes_data, tmp_path, monkeypatch
+):
+    config = tiny_config("training.epochs=2", "training.weight_averaging=0.8")
+    options = {"seed": 1, "write": lambda line: None}
+    train(config, shapes_data, tmp_path / "straight", **options)
+
+    def die_in_second_epoch(path, values):
+        if path.name == "state.json" and values["epochs_done"] == 2:
+            raise KeyboardInterrupt
+        write_json(path, values)
+
+    monkeypatch.setattr("dafsn_tf.callbacks.write_json", die_in_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train(config, shapes_data, tmp_path / "run", **options)
+    monkeypatch.undo()
+    first = keras.models.load_model(tmp_path / "run" / "epoch-1.keras")
+    result = train(config, shapes_data, tmp_path / "run", resume=True, **options)
+    straight, resumed = (keras.models.load_model(tmp_path / name / "best.keras") for name in ("straight", "run"))
+    for ours, theirs in zip(straight.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    averages = resumed.optimizer._model_variables_moving_average
+    for average, variable in zip(averages, resumed.encoder_variables, strict=True):
+        np.testing.assert_array_equal(average.numpy(), variable.numpy())
+    moving = first.optimizer._model_variables_moving_average  # an epoch's file goes on from the weights themselves
+    assert any((a.numpy() != v.numpy()).any() for a, v in zip(moving, first.encoder_variables, strict=True))
+    assert (tmp_path / "run" / "metrics.csv").read_text() == (tmp_path / "straight" / "metrics.csv").read_text()
+    assert np.isfinite(result["selection"])
+
+
 def test_a_long_epoch_shows_how_far_it_is(monkeypatch):
     now, lines = [0.0], []
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))

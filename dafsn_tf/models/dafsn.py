@@ -1,6 +1,8 @@
 """DAFSN: the attentional fine-grained similarity network against the modal discriminative network."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +170,29 @@ class DAFSN(keras.Model):
             self.build()
         self.optimizer.build(self.encoder_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
+        if self.optimizer.use_ema:
+            finalize = self.optimizer.finalize_variable_values  # `fit` ends by handing it the discriminator's too
+            self.optimizer.finalize_variable_values = lambda variables: finalize(self.encoder_variables)
+
+    @contextmanager
+    def averaged_weights(self) -> Iterator[None]:
+        """Within, everything but the discriminator has the moving averages of its weights, if the optimizer keeps such.
+
+        They are those of `keras.optimizers.Optimizer(use_ema=True)` (Polyak and Juditsky, SIAM J. Control Optim. 1992,
+        with exponential weights). Afterwards the weights are what they were, bit for bit. Statistics of batch
+        normalisation are not averaged.
+        """
+        if self.optimizer is None or not self.optimizer.use_ema:
+            yield
+            return
+        variables = self.encoder_variables
+        kept = [variable.numpy() for variable in variables]
+        self.optimizer.finalize_variable_values(variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(variables, kept, strict=True):
+                variable.assign(value)
 
     @property
     def encoder_variables(self) -> list[Any]:

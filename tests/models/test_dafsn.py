@@ -232,6 +232,35 @@ def test_save_load_and_continue_equals_not_having_stopped(tmp_path):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
+def test_weights_are_averaged_over_steps_and_restored_and_continued_exactly(tmp_path):
+    model = tiny_model()
+    model.compile(keras.optimizers.Adam(1e-2, use_ema=True, ema_momentum=0.7), keras.optimizers.Adam(1e-2))
+    averages = None
+    for step in range(4):
+        model.train_step(batch(seed=step))
+        now = [variable.numpy().astype("float64") for variable in model.encoder_variables]
+        averages = now if averages is None else [0.7 * a + 0.3 * v for a, v in zip(averages, now, strict=True)]
+    discriminator = [variable.numpy() for variable in model.discriminator.trainable_variables]
+    with model.averaged_weights():
+        for average, variable in zip(averages, model.encoder_variables, strict=True):
+            np.testing.assert_allclose(variable.numpy(), average, atol=1e-6)
+    for value, variable in zip(now, model.encoder_variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+    for value, variable in zip(discriminator, model.discriminator.trainable_variables, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    data = tf.data.Dataset.from_tensor_slices(batch(12)).batch(6)
+    for each in (model, loaded):
+        each.fit(data, epochs=1, verbose=0)  # ends with the averages in place
+    for ours, theirs in zip(model.variables, loaded.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    for average, variable in zip(model.optimizer._model_variables_moving_average, model.encoder_variables, strict=True):
+        np.testing.assert_array_equal(average.numpy(), variable.numpy())
+
+
 def test_an_uncompiled_model_saves_its_weights(tmp_path):
     model = DAFSN(Config.from_dict(TINY), vocabulary_size=20)
     model.build()
