@@ -61,7 +61,8 @@ def results() -> str:
         "",
         "Built by `make results` from `benchmarks/runs/*.json`; do not edit. All figures are our own runs on the test",
         "split, everything chosen on validation. Several seeds: mean ± standard deviation. Inception-v3 rows use the",
-        "weights of `../shared/data`, which above `mixed8` are estimates in part: those of Pascal Sentence read `mixed10` too.",
+        "weights of `../shared/data`, which are estimates in part above `mixed8`; of those of Pascal Sentence some",
+        "features are `mixed9`'s and `mixed10`'s.",
     ]
     for run in _runs():
         lines += ["", *(_scenarios(run) if "scenarios" in run else _section(run))]

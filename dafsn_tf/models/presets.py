@@ -15,14 +15,14 @@ import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dafsn_tf.config import load_config
+from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import RunError, WeightsError
 from dafsn_tf.layers.backbones import NAME_WEIGHTS
 from dafsn_tf.models.dafsn import DAFSN
@@ -97,7 +97,7 @@ def save_preset(model: DAFSN, folder: str | Path, terms: str = "") -> Path:
     aside.mkdir()
     arrays: dict[str, Any] = {name: _narrow(array) for name, array in _weights(model)}
     np.savez_compressed(aside / HEADS, **arrays)
-    (aside / "config.toml").write_text(model.config.to_toml(), encoding="utf-8")
+    (aside / "config.toml").write_text(_portable(model.config).to_toml(), encoding="utf-8")
     (aside / "vocabulary.txt").write_text("\n".join(model.assets.vocabulary), encoding="utf-8")
     for name, values in (("fusion.json", model.assets.fusion), ("run.json", model.assets.info)):
         (aside / name).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
@@ -167,6 +167,13 @@ def check_fingerprint(backbone: Any, expected: str) -> None:
             f"These heads were trained over a backbone with fingerprint {expected[:12]}..., the weights given have "
             f"{found[:12]}.... Use the weights of training. {NAME_WEIGHTS}"
         )
+
+
+def _portable(config: Config) -> Config:
+    """Return a configuration without the path of a weights file, which stands elsewhere on another machine."""
+    if config.image.weights in ("imagenet", "none"):
+        return config
+    return replace(config, image=replace(config.image, weights="imagenet"))
 
 
 def _weights(model: DAFSN) -> Iterable[tuple[str, np.ndarray]]:

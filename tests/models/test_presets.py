@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -29,6 +31,15 @@ def test_a_saved_model_answers_as_before_to_half_precision(tmp_path):
         size = np.abs(before[name]).max()
         assert size > 0
         np.testing.assert_allclose(after[name], before[name], atol=2e-2 * size)
+
+
+def test_a_weights_files_path_stays_on_this_machine(tmp_path):
+    model = tiny_model()
+    model.config = replace(model.config, image=replace(model.config.image, weights="/home/somebody/weights.h5"))
+    model.assets = Assets(WORDS, {"weight": 0.5}, INFO)
+    folder = model.save_to_preset(tmp_path / "toy")
+    assert "somebody" not in "".join(file.read_text() for file in folder.iterdir() if file.suffix != ".npz")
+    assert load_heads(folder).config.image.weights == "imagenet"
 
 
 def test_kernels_are_half_precision_and_the_card_says_what_it_is(tmp_path):

@@ -1,15 +1,21 @@
 """The models that the package ships: loaded by name, offline, and good at scenes that no split holds."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from dafsn_tf.data.problems import Problems
+from dafsn_tf.data.sources import find_layout
 from dafsn_tf.data.sources.shapes import scene
+from dafsn_tf.errors import WeightsError
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.models import DAFSN
+from dafsn_tf.models.presets import preset_folder
 from dafsn_tf.preprocessing.text import TextPreprocessor
 from dafsn_tf.retrieval import Encoder
-from dafsn_tf.runs import load_run
+from dafsn_tf.runs import complete_model, load_run
 
 SEED = 90210  # of scenes; the model was trained on those of seed 0
 
@@ -38,3 +44,26 @@ def test_a_shipped_model_is_a_model_and_a_run_by_its_name(shapes):
     word_ids = words(tf.constant(["a small red star above a ring"]))["word_ids"]
     ours, theirs = (each.encode_texts(word_ids, training=False) for each in (model, shapes.model))
     np.testing.assert_array_equal(ours["sentence_features"], theirs["sentence_features"])
+
+
+@pytest.mark.data
+def test_flickr8k_finds_photographs_by_captions_it_was_not_trained_on(shared_data):
+    weights = shared_data / "inception_v3" / "inception_v3_notop_float16.h5"
+    run = load_run("flickr8k", weights)
+    items = find_layout("flickr8k").read(shared_data / "flickr8k", Problems(), 0)
+    chosen = [item for item in items if item.split == "test"][:40]
+    encoder = Encoder(complete_model(run), run.text_preprocessor, Fusion.from_dict(run.fusion))
+    images = encoder.encode_image(tf.constant([Path(str(item.image)).read_bytes() for item in chosen]))
+    texts = encoder.encode_text(tf.constant([item.texts[0] for item in chosen]))
+    scores = (texts["sentence_features"].numpy() @ images["image_features"].numpy().T).round(6)
+    ranks = (scores > np.diag(scores)[:, None]).sum(axis=1)
+    assert (ranks == 0).mean() > 0.6
+    assert (ranks < 5).mean() > 0.9
+
+
+def test_flickr8k_is_small_says_its_terms_and_refuses_other_weights():
+    folder = preset_folder("flickr8k")
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 24e6
+    assert "non-commercial" in (folder / "README.md").read_text()
+    with pytest.raises(WeightsError, match=r"These heads were trained over a backbone with fingerprint e4632c5c776e"):
+        DAFSN.from_preset("flickr8k", weights="none")
