@@ -111,10 +111,11 @@ def test_an_interrupted_ablation_goes_on(data, config, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_every_ablation_runs(data, config, tmp_path):
-    lines = []
-    found = ablate(data, tmp_path, config, seeds=(0,), write=lines.append)
-    assert found.missing == []
-    assert [run["method"] for run in found.runs] == list(ablations_of(config, 3)[0])
+    wanted = list(ablations_of(config, 3)[0])
+    regions = [name for name in wanted if name.startswith("regions_")]  # of which the stand-in has always one
+    found = ablate(data, tmp_path, config, only=[name for name in wanted if name not in regions])
+    assert [entry.split(" on ")[0] for entry in found.missing] == regions
+    assert [run["method"] for run in found.runs] == [name for name in wanted if name not in regions]
     table = ablation_table(found.runs, found.missing, found.skipped)
     assert all(f"| {run['method']} " in table for run in found.runs)
     gradients = {run["method"]: run["adversarial_gradient"] for run in found.runs}
