@@ -85,6 +85,7 @@ def test_a_vocabulary_that_saw_another_split_is_impossible(jsonl_source, tmp_pat
             _vocabulary(Config(), open_split(tmp_path / "data", split))
 
 
+@pytest.mark.slow
 def test_a_run_killed_between_checkpoint_and_state_goes_on_bit_for_bit(finished, shapes_data, tmp_path, monkeypatch):
     def die_in_third_epoch(path, values):
         if path.name == "state.json" and values["epochs_done"] == 3:
@@ -208,6 +209,7 @@ def test_what_is_no_run_is_named(tmp_path):
         load_run(tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_a_collection_with_few_labels_short_texts_and_fewer_images_than_a_batch(jsonl_source, tmp_path):
     lines = [{"image": f"{n}.png", "texts": [f"thing {n}"]} for n in range(6)]
     lines[0]["label"], lines[1]["label"] = "a", ["a", "b"]
@@ -218,6 +220,7 @@ def test_a_collection_with_few_labels_short_texts_and_fewer_images_than_a_batch(
     assert evaluation["num_images"] >= 1
 
 
+@pytest.mark.slow
 def test_a_collection_without_labels_is_chosen_by_recall(jsonl_source, tmp_path):
     lines = [{"image": f"{n}.png", "texts": [f"thing {n}", "something"]} for n in range(12)]
     prepare("jsonl", jsonl_source(lines), tmp_path / "data")

@@ -67,6 +67,7 @@ def ablate(data, out, config, **options):
     return baselines.ablate([data], out, config=config, **{"write": lambda line: None, **options})
 
 
+@pytest.mark.slow
 def test_a_run_has_figures_gap_and_gradients_and_is_made_once(data, config, tmp_path, monkeypatch):
     found = ablate(data, tmp_path, config, only=["without_words"])
     (record,) = found.runs

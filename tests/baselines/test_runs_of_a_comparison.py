@@ -71,6 +71,7 @@ def test_dafsns_figures_are_those_of_evaluate_run(methods, data, config, tmp_pat
     assert record["settings"] == config.to_dict()
 
 
+@pytest.mark.slow
 def test_a_run_that_training_finished_is_used(methods, data, config, tmp_path, monkeypatch):
     def stop(*arguments):
         raise KeyboardInterrupt
@@ -151,6 +152,7 @@ def test_what_cannot_be_compared_is_named(methods, data, config, tmp_path, jsonl
         baselines.compare([data, tmp_path / "other"], tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_runs_of_other_features_or_settings_are_refused(methods, data, config, tmp_path):
     from dafsn_tf.config import Config
 

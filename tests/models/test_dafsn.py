@@ -232,6 +232,7 @@ def test_save_load_and_continue_equals_not_having_stopped(tmp_path):
         np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`shuffle=True` was passed")
 def test_weights_are_averaged_over_steps_and_restored_and_continued_exactly(tmp_path):
     model = tiny_model()

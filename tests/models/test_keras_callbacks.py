@@ -42,6 +42,7 @@ def test_checkpoint_early_stopping_plateau_tables_and_tensorboard(tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_backup_and_restore_equals_not_having_stopped(tmp_path):
     def fit(*callbacks):
         model = tiny_model()

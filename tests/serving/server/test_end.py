@@ -141,6 +141,7 @@ def resident(process_id):
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 def test_callers_recover_when_a_killed_server_is_back(doomed, toy_versions):
     server, target = doomed
     answers, errors, stop = [], [], threading.Event()
