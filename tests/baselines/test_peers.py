@@ -39,7 +39,9 @@ def test_a_peer_learns_what_pictures_and_texts_share(name, toy_split, small):
         assert direction["map@all"] > guessed + 0.1
 
 
-@pytest.mark.parametrize("name", FEATURE_METHODS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "scan")) for name in FEATURE_METHODS]
+)
 def test_a_seed_gives_the_same_scores_again_and_mirrored_images_are_read(name, toy_split, small):
     test = toy_split("test", images=12)
     one, two = (fitted(METHODS[name], toy_split, small, seed=3, variants=2)(test) for _ in range(2))

@@ -79,7 +79,7 @@ def test_a_choice_made_on_other_features_is_refused(toy_split, tmp_path):
         choose(toy_split, tmp_path / "t.json", inputs={"features": 2})
 
 
-SLOW = ("vsepp", "scan", "damsm")
+SLOW = ("acmr", "vsepp", "scan", "damsm")
 
 
 @pytest.mark.usefixtures("colour_backbone")

@@ -89,6 +89,7 @@ def test_a_job_whose_server_is_killed_goes_on_and_loses_no_line(models):
     assert figures["job: lines after going on"] == figures["job: lines with the right answer in their place"] == 3000
 
 
+@pytest.mark.slow
 def test_versions_are_exchanged_without_a_failed_or_mixed_answer():
     figures = hot_swap(1000)
     assert (figures["failed"], figures["mixed answers"]) == (0, 0)
@@ -96,6 +97,7 @@ def test_versions_are_exchanged_without_a_failed_or_mixed_answer():
     assert figures["answers by version"].count(":") == 4
 
 
+@pytest.mark.slow
 def test_a_client_starts_quickly_and_small(models):
     figures = first_answer(models, 3)
     assert figures["from the first import, s (median)"] < 1
