@@ -83,8 +83,15 @@ def _clear(out: Path, config: Config) -> None:
         if not (out / MARK).exists():
             raise DataError(f"{out} holds something that is no demo. Choose another folder with --out.")
         shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+    mark(out)
     (out / MARK).write_text(config.to_toml(), encoding="utf-8")
+
+
+def mark(out: Path) -> None:
+    """Make a demo's folder, which a later demo may replace; what holds something else already is left unmarked."""
+    out.mkdir(parents=True, exist_ok=True)
+    if not any(out.iterdir()):
+        (out / MARK).touch()
 
 
 def _ask_the_server(

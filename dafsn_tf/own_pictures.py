@@ -4,12 +4,14 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from dafsn_tf.callbacks import LINE_EVERY
 from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
@@ -22,7 +24,6 @@ from dafsn_tf.runs import Run, complete_model
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 _BATCH = 16
-_LINE_EVERY = 10.0  # seconds between two lines of progress
 _SHOWN = 5
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class PictureFolder:
             self.files += [path for (path, _), ok in zip(batch, kept, strict=True) if ok]
             images.append(encoded["image_features"].numpy()[kept])
             regions.append(encoded["region_features"].numpy()[kept].astype("float16"))
-            if time.monotonic() - last > _LINE_EVERY:
+            if time.monotonic() - last > LINE_EVERY:
                 last = time.monotonic()
                 rate = len(self.files) / (last - began)
                 left = (len(files) - len(self.files)) / rate / 60
@@ -96,18 +97,19 @@ class PictureFolder:
         files = [out / "found.png"]
         gallery(
             queries,
-            [[Found(_opened(hit.path), hit.score, None) for hit in row[:_SHOWN]] for row in hits],
+            [[Found(_opened(_picture(hit.path)), hit.score, None) for hit in row[:_SHOWN]] for row in hits],
             files[0],
         )
         asked = [(query, row[0].path) for query, row in zip(queries, hits, strict=True) if row]
         for number, (query, path) in enumerate(asked, start=1):
-            seen = self.encoder.similarity(tf.constant([query]), tf.constant([normalize_picture(path.read_bytes())]))
+            picture = _picture(path)
+            seen = self.encoder.similarity(tf.constant([query]), tf.constant([picture]))
             mask = seen["word_mask"].numpy()[0]
             encoded = query.encode()
             words = [encoded[start:stop].decode() for start, stop in seen["word_offsets"].numpy()[0][mask]]
             files.append(out / f"attention-{number}.png")
             attention_sheet(
-                _opened(path),
+                _opened(picture),
                 words,
                 seen["word_relevance"].numpy()[0][mask],
                 seen["attention"].numpy()[0][mask],
@@ -129,10 +131,11 @@ def _picture_files(folder: Path) -> list[Path]:
 def _usable(files: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
     for path in files:
         try:
-            with decoder_settings():
-                yield path, normalize_picture(path.read_bytes())
+            picture = _picture(path)
         except (PictureError, OSError) as error:
             _log.warning("%s is passed over: %s", path, error)
+        else:
+            yield path, picture
 
 
 def _batches(pictures: Iterator[tuple[Path, bytes]]) -> Iterator[list[tuple[Path, bytes]]]:
@@ -161,7 +164,11 @@ def _index(encoder: Encoder, images: np.ndarray, regions: np.ndarray, files: Seq
     return Index(encoder, embeddings, [str(path) for path in files], [()] * len(files), top_k=10)
 
 
-def _opened(path: Path) -> Image.Image:
-    from io import BytesIO
+def _picture(path: Path) -> bytes:
+    """Return the picture of a file as it is encoded; it may fail as `normalize_picture` and reading do."""
+    with decoder_settings():
+        return normalize_picture(path.read_bytes())
 
-    return Image.open(BytesIO(normalize_picture(path.read_bytes()))).convert("RGB")
+
+def _opened(picture: bytes) -> Image.Image:
+    return Image.open(BytesIO(picture)).convert("RGB")

@@ -5,7 +5,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dafsn_tf.cli.main import app
+from dafsn_tf.config import Config
 from dafsn_tf.data.sources.shapes import scene
+from dafsn_tf.demo import MARK, _clear, mark
 from dafsn_tf.errors import DataError
 from dafsn_tf.own_pictures import PictureFolder
 from dafsn_tf.runs import load_run
@@ -80,3 +82,16 @@ def test_the_command_asks_and_answers(folder, tmp_path):
     assert result.stdout.startswith("a star\n")
     assert result.stdout.count(".PNG") == 10
     assert sorted(path.name for path in (Path(tmp_path) / "found").iterdir()) == ["1", "2"]
+
+
+def test_what_it_leaves_is_no_obstacle_to_the_demo_and_a_users_folder_stays_one(tmp_path):
+    mark(tmp_path / "new")
+    (tmp_path / "new" / "found").mkdir()
+    _clear(tmp_path / "new", Config())
+    assert [path.name for path in (tmp_path / "new").iterdir()] == [MARK]
+    users = tmp_path / "users"
+    users.mkdir()
+    (users / "letter.txt").touch()
+    mark(users)
+    with pytest.raises(DataError, match="holds something that is no demo"):
+        _clear(users, Config())

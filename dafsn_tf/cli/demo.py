@@ -45,10 +45,12 @@ def demo(
         return
     if overrides:
         raise ConfigError("--set configures training; with --images nothing is trained.")
+    from dafsn_tf.demo import mark
     from dafsn_tf.own_pictures import PictureFolder
     from dafsn_tf.runs import load_run
 
     folder = PictureFolder(load_run(model, weights), images, write=say)
+    mark(out)
     for number, queries in enumerate([text] if text else _asked(), start=1):
         hits = folder.search(queries)
         for query, row in zip(queries, hits, strict=True):
