@@ -1,3 +1,4 @@
+import contextlib
 import json
 from types import SimpleNamespace
 
@@ -85,17 +86,25 @@ def test_a_vocabulary_that_saw_another_split_is_impossible(jsonl_source, tmp_pat
             _vocabulary(Config(), open_split(tmp_path / "data", split))
 
 
-@pytest.mark.slow
-def test_a_run_killed_between_checkpoint_and_state_goes_on_bit_for_bit(finished, shapes_data, tmp_path, monkeypatch):
-    def die_in_third_epoch(path, values):
-        if path.name == "state.json" and values["epochs_done"] == 3:
+@contextlib.contextmanager
+def killed_in_epoch(number, monkeypatch):
+    """Within, training ends when an epoch's checkpoint is written and its state is not."""
+
+    def write_unless_killed(path, values):
+        if path.name == "state.json" and values["epochs_done"] == number:
             raise KeyboardInterrupt
         write_json(path, values)
 
-    monkeypatch.setattr("dafsn_tf.callbacks.write_json", die_in_third_epoch)
+    monkeypatch.setattr("dafsn_tf.callbacks.write_json", write_unless_killed)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny_config(), shapes_data, tmp_path / "run", seed=1, write=lambda line: None)
+        yield
     monkeypatch.undo()
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_checkpoint_and_state_goes_on_bit_for_bit(finished, shapes_data, tmp_path, monkeypatch):
+    with killed_in_epoch(3, monkeypatch):
+        train(tiny_config(), shapes_data, tmp_path / "run", seed=1, write=lambda line: None)
     assert (tmp_path / "run" / "epoch-3.keras").exists()
     assert json.loads((tmp_path / "run" / "state.json").read_text())["epochs_done"] == 2
     with pytest.raises(RunError, match=r"unfinished run.*--resume"):
@@ -124,15 +133,8 @@ def test_averaged_weights_are_validated_and_kept_and_an_interrupted_run_goes_on_
     options = {"seed": 1, "write": lambda line: None}
     train(config, shapes_data, tmp_path / "straight", **options)
 
-    def die_in_second_epoch(path, values):
-        if path.name == "state.json" and values["epochs_done"] == 2:
-            raise KeyboardInterrupt
-        write_json(path, values)
-
-    monkeypatch.setattr("dafsn_tf.callbacks.write_json", die_in_second_epoch)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_in_epoch(2, monkeypatch):
         train(config, shapes_data, tmp_path / "run", **options)
-    monkeypatch.undo()
     first = keras.models.load_model(tmp_path / "run" / "epoch-1.keras")
     result = train(config, shapes_data, tmp_path / "run", resume=True, **options)
     straight, resumed = (keras.models.load_model(tmp_path / name / "best.keras") for name in ("straight", "run"))

@@ -19,18 +19,18 @@ from dafsn_tf.baselines.tasks import (
     Record,
     Task,
     collection_name,
-    make_runs,
+    completed,
     preset_of,
-    read_record,
     read_splits,
     tasks_of,
 )
 from dafsn_tf.config import Config
-from dafsn_tf.data.manifest import Manifest
+from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError
 from dafsn_tf.evaluation.evaluate import split_scores
 from dafsn_tf.evaluation.modality_gap import modality_gap
 from dafsn_tf.models.game import GRADIENTS
+from dafsn_tf.runs import split_features
 
 
 def ablate(
@@ -70,21 +70,18 @@ def ablate(
         tasks += tasks_of(list(chosen), folder, manifest, seeds, out)
         configs |= chosen
 
-    def read() -> list[Record]:
-        return [read_record(task, configs[task.method]) for task in tasks if task.file.exists()]
-
     def make(task: Task) -> Record:
         return _record(task, configs[task.method], write)
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or ABLATIONS)]
-    make_runs(asked, read(), make, write)
-    return Comparison(read(), [str(task) for task in tasks if not task.file.exists()], skipped)
+    return completed(tasks, asked, lambda task: configs[task.method], make, write, skipped)
 
 
 def _record(task: Task, config: Config, write: Callable[[str], None]) -> Record:
     run = trained_run(config, task.data, task.file.with_suffix(""), task.seed, write)
     result, began = run.info["result"], time.monotonic()
-    embeddings, scores = split_scores(run, task.data)
+    records = open_split(task.data, "test")
+    embeddings, scores = split_scores(run, records, split_features(run, task.data, records))
     return run_record(
         task.method,
         task.seed,
@@ -92,7 +89,7 @@ def _record(task: Task, config: Config, write: Callable[[str], None]) -> Record:
         result["selection"],
         result["seconds"] + time.monotonic() - began,
         scores,
-        Manifest.read(task.data),
+        records.manifest,
         embeddings.collection,
         modality_gap=modality_gap(embeddings.sentences, embeddings.images, embeddings.collection.text_image),
         **_gradients(run.path),

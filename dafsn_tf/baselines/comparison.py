@@ -17,9 +17,8 @@ from dafsn_tf.baselines.tasks import (
     Record,
     Task,
     collection_name,
-    make_runs,
+    completed,
     preset_of,
-    read_record,
     read_splits,
     tasks_of,
 )
@@ -69,10 +68,6 @@ def compare(
         skipped += [f"{method} {on}" for method in unfit]
         tasks += tasks_of([name for name in methods if name not in unfit], folder, manifest, seeds, out)
 
-    def read() -> list[Record]:
-        done = [task for task in tasks if task.file.exists()]
-        return [read_record(task, config if task.method == "dafsn" else None) for task in done]
-
     trials: list[Trials] = []  # of the collection at hand, whose features are read once
 
     def make(task: Task) -> Record:
@@ -82,8 +77,15 @@ def compare(
         return here.dafsn(task.seed) if task.method == "dafsn" else here.peer(METHODS[task.method], task.seed)
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or methods)]
-    make_runs(asked, read(), make, write, apart=", choices of settings apart")
-    runs = read()
-    if len({json.dumps(run["inputs"], sort_keys=True) for run in runs}) > 1:
+    done = completed(
+        tasks,
+        asked,
+        lambda task: config if task.method == "dafsn" else None,
+        make,
+        write,
+        skipped,
+        apart=", choices of settings apart",
+    )
+    if len({json.dumps(run["inputs"], sort_keys=True) for run in done.runs}) > 1:
         raise RunError(f"The runs in {out} read different features or words; name another folder by --out.")
-    return Comparison(runs, [str(task) for task in tasks if not task.file.exists()], skipped)
+    return done

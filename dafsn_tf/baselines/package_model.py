@@ -7,9 +7,7 @@ import numpy as np
 
 from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.config import Config
-from dafsn_tf.evaluation.embedding import Embedder
-from dafsn_tf.evaluation.evaluate import all_pairs_scores
-from dafsn_tf.evaluation.fusion import Fusion
+from dafsn_tf.evaluation.evaluate import split_scores
 from dafsn_tf.runs import Run, load_run
 from dafsn_tf.training import train
 
@@ -27,7 +25,4 @@ def trained_run(config: Config, data: Path, folder: Path, seed: int, write: Call
 
 def run_scores(run: Run, split: Split) -> dict[str, np.ndarray]:
     """Return the `sentence`, `word` and `fused` scores (N, B) of a split, as `evaluate_run` measures them."""
-    embedder = Embedder(run.model, run.text_preprocessor)
-    scores = all_pairs_scores(embedder, embedder.embed_split(split.records, split.features))
-    fused = Fusion.from_dict(run.fusion).apply(**scores)
-    return {"sentence": scores["sentence"], "word": scores["word"], "fused": fused}
+    return split_scores(run, split.records, split.features)[1]

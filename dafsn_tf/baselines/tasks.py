@@ -96,22 +96,45 @@ def read_record(task: Task, config: Config | None) -> Record:
     return record
 
 
-def make_runs(
+def completed(
+    tasks: Sequence[Task],
+    asked: Sequence[Task],
+    config_of: Callable[[Task], Config | None],
+    make: Callable[[Task], Record],
+    write: Callable[[str], None],
+    skipped: list[str],
+    apart: str = "",
+) -> Comparison:
+    """Make the runs that are asked for and not done, and return what there then is of all tasks.
+
+    Args:
+        tasks: all of a comparison.
+        asked: those to make.
+        config_of: what a task's run must have been made with, see `read_record`.
+        make: makes a run and returns its record.
+        write: receives progress, a line at a time.
+        skipped: methods that cannot run, with the reason.
+        apart: what the time left does not hold, in words that follow it.
+
+    Raises:
+        RunError: a run was made with another configuration.
+    """
+
+    def read() -> list[Record]:
+        return [read_record(task, config_of(task)) for task in tasks if task.file.exists()]
+
+    _make_runs(asked, read(), make, write, apart)
+    return Comparison(read(), [str(task) for task in tasks if not task.file.exists()], skipped)
+
+
+def _make_runs(
     tasks: Sequence[Task],
     found: Sequence[Record],
     make: Callable[[Task], Record],
     write: Callable[[str], None],
-    apart: str = "",
+    apart: str,
 ) -> None:
-    """Make the runs of tasks that are not done, in their order, and write each one's file when it is complete.
-
-    Args:
-        tasks: those that are asked for.
-        found: runs made before; they tell how long such runs take.
-        make: makes a run and returns its record.
-        write: receives progress, a line at a time.
-        apart: what the time left does not hold, in words that follow it.
-    """
+    """Make the runs of tasks that are not done, in their order; `found` tells how long such runs take."""
     tasks = [task for task in tasks if not task.file.exists()]
     seconds = {run["method"]: run["seconds"] for run in found}
     for number, task in enumerate(tasks, start=1):

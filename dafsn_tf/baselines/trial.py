@@ -1,13 +1,11 @@
 """One run of the comparison: a method, a collection, a seed."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dafsn_tf.baselines.inputs import Inputs, Split
 from dafsn_tf.baselines.method import Method, Surroundings
@@ -58,7 +56,11 @@ class Trials:
         value = validation_value(scorer, self._validation)
         test = self.inputs.open("test")
         scores = {"score": scorer(test)}
-        return self._record(method.name, seed, asdict(settings), value, time.monotonic() - began, scores, test)
+        seconds, manifest = time.monotonic() - began, test.records.manifest
+        more = {"inputs": self.description}
+        return run_record(
+            method.name, seed, asdict(settings), value, seconds, scores, manifest, test.collection, **more
+        )
 
     def dafsn(self, seed: int) -> dict[str, Any]:
         """Return the record of DAFSN's run, which stands in a run folder of its own."""
@@ -66,20 +68,14 @@ class Trials:
         result, began = run.info["result"], time.monotonic()
         test = self.inputs.open("test")
         scores = run_scores(run, test)
-        seconds = result["seconds"] + time.monotonic() - began
-        return self._record("dafsn", seed, self.config.to_dict(), result["selection"], seconds, scores, test)
-
-    def _record(
-        self,
-        method: str,
-        seed: int,
-        settings: dict[str, Any],
-        validation: float,
-        seconds: float,
-        scores: Mapping[str, np.ndarray],
-        test: Split,
-    ) -> dict[str, Any]:
-        manifest, collection = test.records.manifest, test.collection
         return run_record(
-            method, seed, settings, validation, seconds, scores, manifest, collection, inputs=self.description
+            "dafsn",
+            seed,
+            self.config.to_dict(),
+            result["selection"],
+            result["seconds"] + time.monotonic() - began,
+            scores,
+            test.records.manifest,
+            test.collection,
+            inputs=self.description,
         )

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from dafsn_tf.config import EvaluationConfig
-from dafsn_tf.data.features import Progress
-from dafsn_tf.data.manifest import Manifest
+from dafsn_tf.data.features import FrozenFeatures, Progress
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import DataError
@@ -46,15 +45,16 @@ def _fitted(scores: dict[str, np.ndarray], collection: Collection, config: Evalu
 
 
 def split_scores(
-    run: Run, data: Path, split: str = "test", progress: Progress | None = None
+    run: Run, records: RecordSplit, features: FrozenFeatures | None, progress: Progress | None = None
 ) -> tuple[Embeddings, dict[str, np.ndarray]]:
     """Return a split's embeddings and its `sentence`, `word` and `fused` scores (N, B) of all pairs.
 
-    Raises:
-        DataError, RunError, WeightsError: what the user can mend.
+    Args:
+        run: of `load_run`.
+        records: the split.
+        features: of its frozen backbone, see `runs.split_features`.
+        progress: receives pairs scored and in all.
     """
-    records = open_split(data, split)
-    features = split_features(run, data, records)
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records, features)
     return embeddings, _with_fused(all_pairs_scores(embedder, embeddings, progress), Fusion.from_dict(run.fusion))
@@ -79,13 +79,14 @@ def evaluate_run(
     Raises:
         DataError, RunError, WeightsError: what the user can mend.
     """
-    embeddings, scores = split_scores(run, data, split, progress)
+    records = open_split(data, split)
+    embeddings, scores = split_scores(run, records, split_features(run, data, records), progress)
     text_image = embeddings.collection.text_image
     gap = {"modality_gap": modality_gap(embeddings.sentences, embeddings.images, text_image)} if probe else {}
     return {
-        "dataset": Manifest.read(data).name,
+        "dataset": records.manifest.name,
         "split": split,
-        "num_images": len(embeddings.images),
+        "num_images": len(records),
         "num_texts": len(embeddings.sentences),
         "seed": run.info["seed"],
         **evaluate_scores(scores, embeddings.collection),
