@@ -2,26 +2,38 @@
 
 from pathlib import Path
 
+from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.items import SPLITS
 from dafsn_tf.data.manifest import Manifest
-from dafsn_tf.data.records import open_split
+from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embedder, join_splits
 from dafsn_tf.export.options import ALL_SPLITS
 from dafsn_tf.retrieval import Encoder, Index
-from dafsn_tf.runs import Run, split_features
+from dafsn_tf.runs import Run
 
 
 def build_index(run: Run, encoder: Encoder, data: Path, split: str = ALL_SPLITS, top_k: int = 10) -> Index:
     """Return the index of a collection, or of one split of it, embedded by a run.
 
+    Args:
+        run: its model may lack the frozen backbone.
+        encoder: of the run's complete model, whose backbone computes what the feature cache lacks.
+        data: the prepared collection.
+        split: a name, or "all".
+        top_k: answers to a query.
+
     Raises:
         DataError: no such collection or split, or a stale feature cache.
-        WeightsError: the weights at hand are not those of training, or cannot be had.
     """
     names = [name for name in SPLITS if Manifest.read(data).splits[name].num_images] if split == ALL_SPLITS else [split]
     records = [open_split(data, name) for name in names]
     embedder = Embedder(run.model, run.text_preprocessor)
-    embeddings = join_splits([embedder.embed_split(part, split_features(run, data, part)) for part in records])
+    backbone = encoder.model.image_encoder.backbone  # with the weights of training: loading it has checked that
+
+    def features(part: RecordSplit) -> FrozenFeatures | None:
+        return cached_features(data, part, run.config.image, backbone) if backbone.frozen else None
+
+    embeddings = join_splits([embedder.embed_split(part, features(part)) for part in records])
     ids = [identity for part in records for identity in part.ids]
     texts = [captions for part in records for captions in part.texts]
     return Index(encoder, embeddings, ids, texts, top_k)
