@@ -105,7 +105,7 @@ def _average_map(run: dict) -> str:
 
 
 def _scenarios(run: dict) -> list[str]:
-    """Return the section of a run of benchmarks/serving.py."""
+    """Return the section of a run of benchmarks/serving.py, or of the conformance suite."""
     lines = [
         f"## {run['name']}",
         "",
