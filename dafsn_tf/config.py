@@ -142,6 +142,7 @@ class TrainingConfig:
     mixed_precision: Literal["float32", "mixed_bfloat16"] = "float32"
     min_steps: CountOrNone = 0  # fewest steps in all: small collections get smaller batches and more epochs
     weight_averaging: Share = 0.0  # decay, a step, of a moving average of weights that is used in their place; 0: none
+    from_preset: str = "none"  # heads begin as "none", or as those of a shipped model or a folder of save_to_preset
 
     def for_images(self, images: int) -> "TrainingConfig":
         """Return the batches and epochs that suit a number of training images, at least 2.

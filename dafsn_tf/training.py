@@ -73,17 +73,18 @@ def train(
         if "result" in info:
             return info["result"]
 
+    state = _state(run)
+    source = None if state["epochs_done"] else _source(config, backbone)
     inputs = _image_inputs(config, data, records, backbone, write)
-    vocabulary = read_vocabulary(run) if resume else _vocabulary(config, records["train"])
+    vocabulary = read_vocabulary(run) if resume else _vocabulary(config, records["train"], source)
     if not resume:
         _begin(run, config, identity, manifest, vocabulary)
-    state = _state(run)
     keras.utils.set_random_seed(seed)
     text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
     config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
     steps = len(records["train"]) // config.training.batch_size
     try:
-        model = _model(config, vocabulary, manifest, inputs["train"], steps, run, state, write)
+        model = _model(config, vocabulary, manifest, inputs["train"], source, steps, run, state, write)
         _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
     except Exception:
         if not state["epochs_done"]:
@@ -192,8 +193,28 @@ def _feature_progress(split: str, write: Callable[[str], None]) -> Callable[[int
     return progress
 
 
-def _vocabulary(config: Config, records: RecordSplit) -> list[str]:
-    """Return the words of the training split, and of nothing else."""
+def _source(config: Config, backbone: Any) -> Any:
+    """Return the heads that training begins with, or None.
+
+    Raises:
+        RunError, ConfigError, WeightsError: there are none, they do not fit the configuration, or not the backbone.
+    """
+    if config.training.from_preset == "none":
+        return None
+    from dafsn_tf.models.presets import check_fingerprint, load_heads, preset_folder
+    from dafsn_tf.models.transfer import check_fits
+
+    source = load_heads(preset_folder(config.training.from_preset))
+    check_fits(config, source)
+    if backbone is not None:
+        if config.image.global_layer != source.config.image.global_layer:  # its fingerprint is of other layers
+            backbone = load_backbone(dataclasses.replace(source.config.image, weights=config.image.weights))
+        check_fingerprint(backbone, source.assets.info["backbone_fingerprint"])
+    return source
+
+
+def _vocabulary(config: Config, records: RecordSplit, source: Any = None) -> list[str]:
+    """Return the words of the training split, after those of the model that training begins with; no others."""
     from dafsn_tf.preprocessing.text import build_vocabulary
 
     if records.split != "train":
@@ -205,7 +226,11 @@ def _vocabulary(config: Config, records: RecordSplit) -> list[str]:
             f"No word occurs {config.text.min_count} times in the training texts, so the vocabulary would be empty: "
             "lower text.min_count, or give texts that hold words."
         )
-    return words
+    if source is None:
+        return words
+    from dafsn_tf.models.transfer import joined_vocabulary
+
+    return joined_vocabulary(source, words, config.text.max_vocabulary)
 
 
 def _model(
@@ -213,6 +238,7 @@ def _model(
     vocabulary: list[str],
     manifest: Manifest,
     inputs: "ImageInputs",
+    source: Any,
     steps: int,
     run: Path,
     state: dict[str, Any],
@@ -233,6 +259,11 @@ def _model(
     if isinstance(inputs, FrozenFeatures):
         encoder.region_standardizer.adapt(regions for regions, _ in inputs.batches())
         encoder.global_standardizer.adapt(whole for _, whole in inputs.batches())
+    if source is not None:
+        from dafsn_tf.models.transfer import begin_from
+
+        begin_from(model, source)
+        write(f"heads of {config.training.from_preset}: {len(source.assets.vocabulary)} words of {len(vocabulary)}")
     training, discriminator = config.training, config.discriminator
     optimizer = keras.optimizers.AdamW(
         _schedule(config, steps),

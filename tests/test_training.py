@@ -279,3 +279,20 @@ def test_weights_that_are_not_there_leave_no_run_behind(shapes_data, tmp_path):
     with pytest.raises(WeightsError, match=r"There is no file absent\.h5"):
         train(config, shapes_data, tmp_path / "run", write=lambda line: None)
     assert not (tmp_path / "run").exists()
+
+
+def test_training_begins_with_the_heads_of_a_preset(shapes_data, finished, tmp_path):
+    preset = load_run(finished[0]).model.save_to_preset(tmp_path / "preset")
+    lines, run = [], tmp_path / "run"
+    config = tiny_config(f"training.from_preset={preset}", "training.learning_rate=1e-9", "training.epochs=1")
+    train(config, shapes_data, run, seed=5, write=lines.append)
+    assert any(line.startswith(f"heads of {preset}: ") for line in lines)
+    assert (run / "vocabulary.txt").read_text() == (finished[0] / "vocabulary.txt").read_text()
+    ours, theirs = (load_run(folder).model.text_encoder.get_weights() for folder in (run, finished[0]))
+    for own, source in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(own, source, atol=1e-2)  # float16, and one epoch that moves nothing
+    with pytest.raises(ConfigError, match=r"model\.dim is 32, there 16"):
+        train(tiny_config(f"training.from_preset={preset}", "model.dim=32"), shapes_data, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+    with pytest.raises(RunError, match="neither a folder"):
+        train(tiny_config("training.from_preset=absent"), shapes_data, tmp_path / "other")

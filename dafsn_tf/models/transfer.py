@@ -1,0 +1,103 @@
+"""A model that begins where another one ended: heads trained on one collection are where training on another starts.
+
+What photographs and captions have in common need not be learned anew from a small collection: the encoders bring it.
+The label classifier is the collection's own.
+"""
+
+from itertools import accumulate, pairwise
+from typing import Any
+
+import numpy as np
+
+from dafsn_tf.config import Config
+from dafsn_tf.errors import ConfigError
+from dafsn_tf.models.dafsn import DAFSN
+
+# Fields that decide what the encoders' weights are weights of.
+_SHARED = {
+    "text": ("embedding_dim", "oov_buckets", "sentence_pooling"),
+    "image": ("backbone", "image_size", "region_layer", "global_pooling"),
+    "model": ("dim",),
+}
+
+
+def check_fits(config: Config, source: DAFSN) -> None:
+    """Refuse heads that a configuration's encoders cannot begin with.
+
+    Raises:
+        ConfigError: every field that differs, and what it must be.
+    """
+    preset, differing = config.training.from_preset, []
+    for section, names in _SHARED.items():
+        ours, theirs = getattr(config, section), getattr(source.config, section)
+        differing += [
+            f"{section}.{name} is {getattr(ours, name)!r}, there {getattr(theirs, name)!r}"
+            for name in names
+            if getattr(ours, name) != getattr(theirs, name)
+        ]
+    ours, theirs = (set(image.global_layer.split("+")) for image in (config.image, source.config.image))
+    if not theirs <= ours:
+        differing.append(f"image.global_layer lacks {' and '.join(sorted(theirs - ours))}")
+    if differing:
+        raise ConfigError(
+            f"Training cannot begin with the heads of {preset} (training.from_preset): {'; '.join(differing)}. "
+            "Set these fields as they are there, or training.from_preset=none."
+        )
+
+
+def joined_vocabulary(source: DAFSN, words: list[str], most: int) -> list[str]:
+    """Return the source's words in their order, then the others of a collection; `most` words at the most.
+
+    The source's are kept in any case: their embeddings are trained.
+    """
+    known = source.assets.vocabulary
+    new = [word for word in words if word not in set(known)]
+    return [*known, *new[: max(most - len(known), 0)]]
+
+
+def begin_from(model: DAFSN, source: DAFSN) -> None:
+    """Have encoders and discriminator begin with the weights of a source that `check_fits`.
+
+    Args:
+        model: built, its vocabulary a `joined_vocabulary`, its standardizers adapted. Layers of the backbone that the
+            source does not read keep their statistics and have no say at first.
+        source: heads, as `models.presets.load_heads` gives them.
+    """
+    ours, theirs = model.heads(), source.heads()
+    whole = ["region_standardizer", "region_projection", "image_pooling", "backbone"]
+    if model.config.discriminator.hidden_dim == source.config.discriminator.hidden_dim:
+        whole.append("discriminator")
+    for name in whole:
+        if name in theirs:
+            ours[name].set_weights(theirs[name].get_weights())
+    embeddings, *lstm = theirs["text_encoder"].get_weights()
+    rows = ours["text_encoder"].get_weights()[0]
+    rows[: len(embeddings)] = embeddings
+    ours["text_encoder"].set_weights([rows, *lstm])
+    _begin_global(model, source)
+
+
+def _begin_global(model: DAFSN, source: DAFSN) -> None:
+    """Copy what belongs to each layer that both read: statistics, and rows of the projection."""
+    ours, theirs = model.heads(), source.heads()
+    kernel, bias = theirs["global_projection"].get_weights()
+    if "global_standardizer" not in theirs or source.image_encoder.pooling is not None:
+        ours["global_projection"].set_weights([kernel, bias])
+        return
+    here, there = _channels(model), _channels(source)
+    rows = np.zeros_like(ours["global_projection"].get_weights()[0])
+    statistics = ours["global_standardizer"].get_weights()
+    known = theirs["global_standardizer"].get_weights()
+    for layer, channels in there.items():
+        rows[here[layer]] = kernel[channels]
+        for values, source_values in zip(statistics, known, strict=True):
+            values[here[layer]] = source_values[channels]
+    ours["global_projection"].set_weights([rows, bias])
+    ours["global_standardizer"].set_weights(statistics)
+
+
+def _channels(model: DAFSN) -> dict[str, slice]:
+    """Return which of the global vector's channels come from which layer of the backbone."""
+    widths: Any = model.image_encoder.global_standardizer.widths
+    bounds = [slice(*ends) for ends in pairwise(accumulate(widths, initial=0))]
+    return dict(zip(model.config.image.global_layer.split("+"), bounds, strict=True))

@@ -1,0 +1,68 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dafsn_tf.config import load_config
+from dafsn_tf.errors import ConfigError
+from dafsn_tf.models import DAFSN
+from dafsn_tf.models.presets import Assets
+from dafsn_tf.models.transfer import begin_from, check_fits, joined_vocabulary
+
+SIZES = ["model.dim=8", "text.embedding_dim=6", "text.oov_buckets=2", "image.image_size=75", "discriminator.hidden_dim=4"]
+WORDS = ("a", "dog", "runs")
+
+
+def heads(global_layer, words, *overrides, classes=0):
+    config = load_config("flickr8k", [*SIZES, f"image.global_layer={global_layer}", *overrides])
+    model = DAFSN(config, 1 + config.text.oov_buckets + len(words), classes, include_backbone=False)
+    model.build()
+    rng = np.random.default_rng(len(words))
+    for layer in model.heads().values():
+        layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    model.assets = Assets(tuple(words), {}, {})
+    return model
+
+
+@pytest.fixture(scope="module")
+def source():
+    return heads("mixed8", WORDS)
+
+
+def test_what_the_source_knew_is_embedded_as_by_the_source(source):
+    words = joined_vocabulary(source, ["cat", "dog"], 10)
+    model = heads("mixed7+mixed8+mixed9+mixed10", words, classes=3)
+    begin_from(model, source)
+    rng = np.random.default_rng(0)
+    ids = np.array([[3, 4, 5, 0], [5, 1, 2, 4]])
+    regions, whole = rng.uniform(size=(2, 4, 768)).astype("float32"), rng.uniform(size=(2, 6144)).astype("float32")
+    ours = {**model.encode_texts(ids), **model.encode_images({"regions": regions, "global": whole})}
+    image = source.encode_images({"regions": regions, "global": whole[:, 768 : 768 + 1280]})
+    for name, expected in {**source.encode_texts(ids), **image}.items():
+        np.testing.assert_allclose(ours[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+def test_the_vocabulary_is_the_sources_then_the_collections(source):
+    assert joined_vocabulary(source, ["cat", "dog", "sits"], 10) == ["a", "dog", "runs", "cat", "sits"]
+    assert joined_vocabulary(source, ["cat", "dog", "sits"], 4) == ["a", "dog", "runs", "cat"]
+    assert joined_vocabulary(source, ["cat"], 2) == ["a", "dog", "runs"]
+
+
+def test_a_discriminator_of_another_width_begins_anew(source):
+    model = heads("mixed8", WORDS, "discriminator.hidden_dim=5")
+    before = model.discriminator.get_weights()
+    begin_from(model, source)
+    for kept, weight in zip(before, model.discriminator.get_weights(), strict=True):
+        np.testing.assert_array_equal(kept, weight)
+
+
+def test_heads_that_do_not_fit_are_refused_with_every_field_that_differs(source):
+    config = load_config("flickr8k", [*SIZES, "image.global_layer=mixed10", "model.dim=16", "text.oov_buckets=3"])
+    config = dataclasses.replace(config, training=dataclasses.replace(config.training, from_preset="photos"))
+    with pytest.raises(ConfigError) as error:
+        check_fits(config, source)
+    message = str(error.value)
+    assert all(part in message for part in ("photos", "model.dim is 16, there 8", "text.oov_buckets is 3, there 2"))
+    assert "image.global_layer lacks mixed8" in message
+    assert "training.from_preset=none" in message
+    check_fits(source.config, source)
