@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dafsn_tf.config import Config, load_config
-from dafsn_tf.data.features import FrozenFeatures, cached_features
-from dafsn_tf.data.records import Manifest, RecordSplit, open_split
-from dafsn_tf.data.word_vectors import check_width
-from dafsn_tf.errors import DataError, RunError
+from dafsn_tf.data.records import Manifest, RecordSplit
+from dafsn_tf.errors import RunError
+from dafsn_tf.fitting import fit, image_inputs, initial_model, open_records, source_heads, training_vocabulary
 from dafsn_tf.runs import VOCABULARY, checkpoint, load_backbone, read_run_info, read_vocabulary, write_json
 
 if TYPE_CHECKING:
@@ -55,11 +54,7 @@ def train(
     if not resume:
         _check_unused(run)
     manifest = Manifest.read(data)
-    records = {name: open_split(data, name) for name in ("train", "validation")}
-    if len(records["train"]) < 2:
-        raise DataError(f"{data} has {len(records['train'])} training image; matching needs at least 2.")
-    if config.text.embeddings != "none":
-        check_width(config.text.embeddings, config.text.embedding_dim)
+    records = open_records(data, config)
     backbone = load_backbone(config.image) if config.image.backbone == "inception_v3" else None
     identity = {
         "data": str(data),
@@ -74,17 +69,19 @@ def train(
             return info["result"]
 
     state = _state(run)
-    source = None if state["epochs_done"] else _source(config, backbone)
-    inputs = _image_inputs(config, data, records, backbone, write)
-    vocabulary = read_vocabulary(run) if resume else _vocabulary(config, records["train"], source)
+    source = None if state["epochs_done"] else source_heads(config, backbone)
+    inputs = image_inputs(config, data, records, backbone, write)
+    vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
     if not resume:
         _begin(run, config, identity, manifest, vocabulary)
     keras.utils.set_random_seed(seed)
     text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
     config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
-    steps = len(records["train"]) // config.training.batch_size
     try:
-        model = _model(config, vocabulary, manifest, inputs["train"], source, steps, run, state, write)
+        if state["epochs_done"]:
+            model: Any = keras.models.load_model(checkpoint(run, state["epochs_done"]))
+        else:
+            model = initial_model(config, vocabulary, manifest, inputs["train"], source, write)
         _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
     except Exception:
         if not state["epochs_done"]:
@@ -156,166 +153,6 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _image_inputs(
-    config: Config, data: Path, records: dict[str, RecordSplit], backbone: Any, write: Callable[[str], None]
-) -> dict[str, "ImageInputs"]:
-    """Return each split's frozen backbone features, or its images where the backbone is trained."""
-    if backbone is None:
-        from dafsn_tf.data.pipeline import decoded_images
-
-        return {name: decoded_images(split, config.image.image_size) for name, split in records.items()}
-    return {
-        name: cached_features(data, split, config.image, backbone, _feature_progress(name, write))
-        for name, split in records.items()
-    }
-
-
-def _feature_progress(split: str, write: Callable[[str], None]) -> Callable[[int, int], None]:
-    import time
-
-    from dafsn_tf.callbacks import LINE_EVERY
-
-    first: list[Any] = []  # when the first block was done, and its images: it was compiled, no rate follows from it
-    last = [time.monotonic()]
-
-    def progress(done: int, total: int) -> None:
-        now = time.monotonic()
-        if not first:
-            first.extend((now, done))
-        if now - last[0] < LINE_EVERY and done < total:
-            return
-        last[0] = now
-        rate = (done - first[1]) / (now - first[0]) if done > first[1] else 0.0
-        pace = f", {rate:.1f} images/s" if rate else ""
-        left = f", {(total - done) / rate / 60:.1f} min left" if rate and done < total else ""
-        write(f"features of {split}: {done}/{total} images{pace}{left}")
-
-    return progress
-
-
-def _source(config: Config, backbone: Any) -> Any:
-    """Return the heads that training begins with, or None.
-
-    Raises:
-        RunError, ConfigError, WeightsError: there are none, they do not fit the configuration, or not the backbone.
-    """
-    if config.training.from_preset == "none":
-        return None
-    from dafsn_tf.models.presets import check_fingerprint, load_heads, preset_folder
-    from dafsn_tf.models.transfer import check_fits
-
-    source = load_heads(preset_folder(config.training.from_preset))
-    check_fits(config, source)
-    if backbone is not None:
-        if config.image.global_layer != source.config.image.global_layer:  # its fingerprint is of other layers
-            backbone = load_backbone(dataclasses.replace(source.config.image, weights=config.image.weights))
-        check_fingerprint(backbone, source.assets.info["backbone_fingerprint"])
-    return source
-
-
-def _vocabulary(config: Config, records: RecordSplit, source: Any = None) -> list[str]:
-    """Return the words of the training split, after those of the model that training begins with; no others."""
-    from dafsn_tf.preprocessing.text import build_vocabulary
-
-    if records.split != "train":
-        raise DataError(f"A vocabulary is built from the training split, not from '{records.split}'.")
-    texts = (text for texts in records.texts for text in texts)
-    words = build_vocabulary(texts, config.text.max_vocabulary, config.text.min_count)
-    if not words:
-        raise DataError(
-            f"No word occurs {config.text.min_count} times in the training texts, so the vocabulary would be empty: "
-            "lower text.min_count, or give texts that hold words."
-        )
-    if source is None:
-        return words
-    from dafsn_tf.models.transfer import joined_vocabulary
-
-    return joined_vocabulary(source, words, config.text.max_vocabulary)
-
-
-def _model(
-    config: Config,
-    vocabulary: list[str],
-    manifest: Manifest,
-    inputs: "ImageInputs",
-    source: Any,
-    steps: int,
-    run: Path,
-    state: dict[str, Any],
-    write: Callable[[str], None],
-) -> Any:
-    import keras
-
-    from dafsn_tf.models import DAFSN
-
-    if state["epochs_done"]:
-        return keras.models.load_model(checkpoint(run, state["epochs_done"]))
-    classes = len(manifest.classes) if config.loss.label_weight else 0
-    model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
-    model.build()
-    if config.text.embeddings != "none":
-        write(_begin_embeddings(model.text_encoder, config.text.embeddings, vocabulary))
-    encoder = model.image_encoder
-    if isinstance(inputs, FrozenFeatures):
-        encoder.region_standardizer.adapt(regions for regions, _ in inputs.batches())
-        encoder.global_standardizer.adapt(whole for _, whole in inputs.batches())
-    if source is not None:
-        from dafsn_tf.models.transfer import begin_from
-
-        begin_from(model, source)
-        write(f"heads of {config.training.from_preset}: {len(source.assets.vocabulary)} words of {len(vocabulary)}")
-    training, discriminator = config.training, config.discriminator
-    optimizer = keras.optimizers.AdamW(
-        _schedule(config, steps),
-        weight_decay=training.weight_decay,
-        beta_1=training.beta_1,
-        global_clipnorm=training.clip_norm or None,
-        use_ema=training.weight_averaging > 0,
-        ema_momentum=training.weight_averaging,
-    )
-    optimizer.exclude_from_weight_decay(var_names=["log_gamma3"])  # 0 is no place to shrink a sharpness to
-    model.compile(
-        optimizer=optimizer,
-        discriminator_optimizer=keras.optimizers.Adam(discriminator.learning_rate, beta_1=discriminator.beta_1),
-        total_steps=steps * training.epochs,
-    )
-    return model
-
-
-def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str]) -> str:
-    """Have word embeddings begin with known vectors; return for how many words in a line to print."""
-    from dafsn_tf.data.word_vectors import initial_embeddings
-
-    rows = text_encoder.embedding.embeddings.numpy()
-    first = 1 + text_encoder.oov_buckets
-    rows[first:], found = initial_embeddings(rows[first:], source, vocabulary)
-    text_encoder.embedding.embeddings.assign(rows)
-    return f"word vectors of {source}: {found} of {len(vocabulary)} words have one"
-
-
-def _schedule(config: Config, steps: int) -> Any:
-    """Return the learning rate by step: linear warm-up (none before an exponential decay), then as configured."""
-    import keras
-
-    training = config.training
-    total = max(steps * training.epochs, 1)
-    warmup = min(training.warmup_steps, total // 2)
-    if training.schedule == "cosine":
-        return keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else training.learning_rate,
-            max(total - warmup, 1),
-            warmup_target=training.learning_rate if warmup else None,
-            warmup_steps=warmup,
-        )
-    if training.schedule == "exponential":
-        return keras.optimizers.schedules.ExponentialDecay(
-            training.learning_rate, steps, training.decay_rate, staircase=True
-        )
-    if warmup:  # a line from 0, and its end from then on
-        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, training.learning_rate)
-    return training.learning_rate
-
-
 def _fit(
     model: Any,
     config: Config,
@@ -329,54 +166,24 @@ def _fit(
 ) -> None:
     import keras
 
-    from dafsn_tf.callbacks import ProgressLines, RetrievalValidation, RunCheckpoint, StopAtNaN
-    from dafsn_tf.data.pipeline import training_batches
-    from dafsn_tf.evaluation.embedding import Embedder
-    from dafsn_tf.evaluation.evaluate import validate
+    from dafsn_tf.callbacks import ProgressLines, RunCheckpoint
 
-    training = config.training
+    training, done = config.training, state["epochs_done"]
     steps = len(records["train"]) // training.batch_size
-    batches = training_batches(
-        records["train"],
-        text_preprocessor,
-        image_size=config.image.image_size,
-        batch_size=training.batch_size,
-        seed=seed,
-        epochs=training.epochs,
-        first_epoch=state["epochs_done"],
-        inputs=inputs["train"],
-        flip=config.image.augmentation == "flip",
-    )
-
-    embedder = Embedder(model, text_preprocessor)
-
-    def evaluate() -> dict[str, float]:
-        with model.averaged_weights():
-            return validate(embedder, records["validation"], inputs["validation"], config.evaluation)
-
     write(
         f"training on {len(records['train'])} images, {training.epochs} epochs of {steps} batches of "
         f"{training.batch_size}; {model.count_params():,} parameters; run folder {run}"
     )
-    _keep_rows(run / "metrics.csv", state["epochs_done"])
-    table = keras.callbacks.CSVLogger(str(run / "metrics.csv"), append=state["epochs_done"] > 0)
+    _keep_rows(run / "metrics.csv", done)
+    table = keras.callbacks.CSVLogger(str(run / "metrics.csv"), append=done > 0)
+    callbacks = [
+        table,
+        keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
+        ProgressLines(training.epochs, steps, training.batch_size, write),
+        RunCheckpoint(run, state, training.patience),
+    ]
     try:
-        model.fit(
-            batches,
-            epochs=training.epochs,
-            initial_epoch=state["epochs_done"],
-            steps_per_epoch=steps,
-            verbose=0,
-            shuffle=False,
-            callbacks=[
-                StopAtNaN(),
-                RetrievalValidation(evaluate),
-                table,
-                keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
-                ProgressLines(training.epochs, steps, training.batch_size, write),
-                RunCheckpoint(run, state, training.patience),
-            ],
-        )
+        fit(model, config, records, inputs, text_preprocessor, seed, (done, training.epochs), callbacks)
     finally:
         if table.csv_file is not None:  # Keras closes it only where training reaches its end
             table.csv_file.close()

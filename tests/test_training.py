@@ -12,8 +12,9 @@ from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
+from dafsn_tf.fitting import feature_progress, learning_rate_schedule, training_vocabulary
 from dafsn_tf.runs import load_run, write_json
-from dafsn_tf.training import _feature_progress, _schedule, _vocabulary, train
+from dafsn_tf.training import train
 
 TINY = [
     "image.image_size=32",
@@ -83,7 +84,7 @@ def test_a_vocabulary_that_saw_another_split_is_impossible(jsonl_source, tmp_pat
     assert (tmp_path / "run" / "vocabulary.txt").read_text().split("\n") == ["of", "thing", "train"]
     for split in ("validation", "test"):
         with pytest.raises(DataError, match=f"not from '{split}'"):
-            _vocabulary(Config(), open_split(tmp_path / "data", split))
+            training_vocabulary(Config(), open_split(tmp_path / "data", split))
 
 
 @contextlib.contextmanager
@@ -165,14 +166,14 @@ def test_a_long_epoch_shows_how_far_it_is(monkeypatch):
 def test_the_computation_of_features_shows_how_far_it_is(monkeypatch):
     now, lines = [0.0], []
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    progress = _feature_progress("train", lines.append)
+    progress = feature_progress("train", lines.append)
     for done in range(32, 321, 32):
         now[0] += 4.0
         progress(done, 320)
     assert lines[0] == "features of train: 96/320 images, 8.0 images/s, 0.5 min left"
     assert lines[-1] == "features of train: 320/320 images, 8.0 images/s"
     assert len(lines) == 4
-    _feature_progress("test", lines.append)(9, 9)
+    feature_progress("test", lines.append)(9, 9)
     assert lines[-1] == "features of test: 9/9 images"
 
 
@@ -255,9 +256,9 @@ def test_word_vectors_that_do_not_fit_are_told_before_the_backbone_is_asked(shap
 @pytest.mark.parametrize(("kind", "end"), [("constant", 1.0), ("cosine", 0.0)])
 def test_the_learning_rate_warms_up(kind, end):
     config = tiny_config(f"training.schedule={kind}", "training.warmup_steps=4", "training.learning_rate=1")
-    rate = _schedule(config, 10)
+    rate = learning_rate_schedule(config, 10)
     assert [float(rate(step)) for step in (0, 1, 2, 4, 30)] == pytest.approx([0, 0.25, 0.5, 1, end], abs=1e-6)
-    assert _schedule(tiny_config("training.schedule=constant", "training.warmup_steps=0"), 10) == 3e-3
+    assert learning_rate_schedule(tiny_config("training.schedule=constant", "training.warmup_steps=0"), 10) == 3e-3
 
 
 def test_a_run_that_diverges_stops_with_one_message_and_leaves_no_run_behind(shapes_data, tmp_path):

@@ -9,7 +9,13 @@ from dafsn_tf.models import DAFSN
 from dafsn_tf.models.presets import Assets
 from dafsn_tf.models.transfer import begin_from, check_fits, joined_vocabulary
 
-SIZES = ["model.dim=8", "text.embedding_dim=6", "text.oov_buckets=2", "image.image_size=75", "discriminator.hidden_dim=4"]
+SIZES = [
+    "model.dim=8",
+    "text.embedding_dim=6",
+    "text.oov_buckets=2",
+    "image.image_size=75",
+    "discriminator.hidden_dim=4",
+]
 WORDS = ("a", "dog", "runs")
 
 

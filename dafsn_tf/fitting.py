@@ -1,0 +1,256 @@
+"""What a training is made of: its inputs, its words, the model it begins with, and epochs that validation judges."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dafsn_tf.config import Config
+from dafsn_tf.data.features import FrozenFeatures, cached_features
+from dafsn_tf.data.records import Manifest, RecordSplit, open_split
+from dafsn_tf.data.word_vectors import check_width
+from dafsn_tf.errors import DataError
+from dafsn_tf.runs import load_backbone
+
+if TYPE_CHECKING:
+    from dafsn_tf.data.pipeline import ImageInputs
+
+
+def open_records(data: Path, config: Config) -> dict[str, RecordSplit]:
+    """Return the records that training reads: of the training and the validation split, and of no other.
+
+    Raises:
+        DataError: too few images. ConfigError: word vectors that do not fit the embeddings.
+    """
+    records = {name: open_split(data, name) for name in ("train", "validation")}
+    if len(records["train"]) < 2:
+        raise DataError(f"{data} has {len(records['train'])} training image; matching needs at least 2.")
+    if config.text.embeddings != "none":
+        check_width(config.text.embeddings, config.text.embedding_dim)
+    return records
+
+
+def image_inputs(
+    config: Config, data: Path, records: dict[str, RecordSplit], backbone: Any, write: Callable[[str], None]
+) -> dict[str, "ImageInputs"]:
+    """Return each split's frozen backbone features, or its images where the backbone is trained."""
+    if backbone is None:
+        from dafsn_tf.data.pipeline import decoded_images
+
+        return {name: decoded_images(split, config.image.image_size) for name, split in records.items()}
+    return {
+        name: cached_features(data, split, config.image, backbone, feature_progress(name, write))
+        for name, split in records.items()
+    }
+
+
+def feature_progress(split: str, write: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Return a progress function that writes a line each ten seconds, with the rate and the time left."""
+    import time
+
+    from dafsn_tf.callbacks import LINE_EVERY
+
+    first: list[Any] = []  # when the first block was done, and its images: it was compiled, no rate follows from it
+    last = [time.monotonic()]
+
+    def progress(done: int, total: int) -> None:
+        now = time.monotonic()
+        if not first:
+            first.extend((now, done))
+        if now - last[0] < LINE_EVERY and done < total:
+            return
+        last[0] = now
+        rate = (done - first[1]) / (now - first[0]) if done > first[1] else 0.0
+        pace = f", {rate:.1f} images/s" if rate else ""
+        left = f", {(total - done) / rate / 60:.1f} min left" if rate and done < total else ""
+        write(f"features of {split}: {done}/{total} images{pace}{left}")
+
+    return progress
+
+
+def source_heads(config: Config, backbone: Any) -> Any:
+    """Return the heads that training begins with, or None.
+
+    Raises:
+        RunError, ConfigError, WeightsError: there are none, they do not fit the configuration, or not the backbone.
+    """
+    if config.training.from_preset == "none":
+        return None
+    from dafsn_tf.models.presets import check_fingerprint, load_heads, preset_folder
+    from dafsn_tf.models.transfer import check_fits
+
+    source = load_heads(preset_folder(config.training.from_preset))
+    check_fits(config, source)
+    if backbone is not None:
+        if config.image.global_layer != source.config.image.global_layer:  # its fingerprint is of other layers
+            backbone = load_backbone(dataclasses.replace(source.config.image, weights=config.image.weights))
+        check_fingerprint(backbone, source.assets.info["backbone_fingerprint"])
+    return source
+
+
+def training_vocabulary(config: Config, records: RecordSplit, source: Any = None) -> list[str]:
+    """Return the words of the training split, after those of the model that training begins with; no others."""
+    from dafsn_tf.preprocessing.text import build_vocabulary
+
+    if records.split != "train":
+        raise DataError(f"A vocabulary is built from the training split, not from '{records.split}'.")
+    texts = (text for texts in records.texts for text in texts)
+    words = build_vocabulary(texts, config.text.max_vocabulary, config.text.min_count)
+    if not words:
+        raise DataError(
+            f"No word occurs {config.text.min_count} times in the training texts, so the vocabulary would be empty: "
+            "lower text.min_count, or give texts that hold words."
+        )
+    if source is None:
+        return words
+    from dafsn_tf.models.transfer import joined_vocabulary
+
+    return joined_vocabulary(source, words, config.text.max_vocabulary)
+
+
+def initial_model(
+    config: Config,
+    vocabulary: list[str],
+    manifest: Manifest,
+    inputs: Any,
+    source: Any = None,
+    write: Callable[[str], None] = print,
+) -> Any:
+    """Return the model that training begins with, compiled, both optimizers built.
+
+    Args:
+        config: everything but data and seed, its batches those of `TrainingConfig.for_images`.
+        vocabulary: of `training_vocabulary`.
+        manifest: of the collection.
+        inputs: of the training split; frozen features are what the standardizers adapt to.
+        source: of `source_heads`.
+        write: receives what the words and heads begin with, a line each.
+    """
+    import keras
+
+    from dafsn_tf.models import DAFSN
+
+    steps = manifest.splits["train"].num_images // config.training.batch_size
+    classes = len(manifest.classes) if config.loss.label_weight else 0
+    model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
+    model.build()
+    if config.text.embeddings != "none":
+        write(_begin_embeddings(model.text_encoder, config.text.embeddings, vocabulary))
+    encoder = model.image_encoder
+    if isinstance(inputs, FrozenFeatures):
+        encoder.region_standardizer.adapt(regions for regions, _ in inputs.batches())
+        encoder.global_standardizer.adapt(whole for _, whole in inputs.batches())
+    if source is not None:
+        from dafsn_tf.models.transfer import begin_from
+
+        begin_from(model, source)
+        write(f"heads of {config.training.from_preset}: {len(source.assets.vocabulary)} words of {len(vocabulary)}")
+    training, discriminator = config.training, config.discriminator
+    optimizer = keras.optimizers.AdamW(
+        learning_rate_schedule(config, steps),
+        weight_decay=training.weight_decay,
+        beta_1=training.beta_1,
+        global_clipnorm=training.clip_norm or None,
+        use_ema=training.weight_averaging > 0,
+        ema_momentum=training.weight_averaging,
+    )
+    optimizer.exclude_from_weight_decay(var_names=["log_gamma3"])  # 0 is no place to shrink a sharpness to
+    model.compile(
+        optimizer=optimizer,
+        discriminator_optimizer=keras.optimizers.Adam(discriminator.learning_rate, beta_1=discriminator.beta_1),
+        total_steps=steps * training.epochs,
+    )
+    return model
+
+
+def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str]) -> str:
+    """Have word embeddings begin with known vectors; return for how many words in a line to print."""
+    from dafsn_tf.data.word_vectors import initial_embeddings
+
+    rows = text_encoder.embedding.embeddings.numpy()
+    first = 1 + text_encoder.oov_buckets
+    rows[first:], found = initial_embeddings(rows[first:], source, vocabulary)
+    text_encoder.embedding.embeddings.assign(rows)
+    return f"word vectors of {source}: {found} of {len(vocabulary)} words have one"
+
+
+def learning_rate_schedule(config: Config, steps: int) -> Any:
+    """Return the learning rate by step: linear warm-up (none before an exponential decay), then as configured."""
+    import keras
+
+    training = config.training
+    total = max(steps * training.epochs, 1)
+    warmup = min(training.warmup_steps, total // 2)
+    if training.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(
+            0.0 if warmup else training.learning_rate,
+            max(total - warmup, 1),
+            warmup_target=training.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+    if training.schedule == "exponential":
+        return keras.optimizers.schedules.ExponentialDecay(
+            training.learning_rate, steps, training.decay_rate, staircase=True
+        )
+    if warmup:  # a line from 0, and its end from then on
+        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, training.learning_rate)
+    return training.learning_rate
+
+
+def fit(
+    model: Any,
+    config: Config,
+    records: dict[str, RecordSplit],
+    inputs: dict[str, "ImageInputs"],
+    text_preprocessor: Any,
+    seed: int,
+    epochs: tuple[int, int],
+    callbacks: Sequence[Any],
+) -> Any:
+    """Train a model for some epochs, each judged on the validation split, and return Keras' history.
+
+    Args:
+        model: of `initial_model`, or as it was after `epochs[0]` epochs.
+        config: as `initial_model` was given it.
+        records: of the splits "train" and "validation"; no other is read.
+        inputs: of `image_inputs`.
+        text_preprocessor: tokeniser and vocabulary.
+        seed: of order, chosen texts and mirrored images; an epoch depends on it and on its number alone.
+        epochs: done before, and to be done in all.
+        callbacks: find `val_retrieval`, to choose by, among the logs of an epoch.
+
+    Raises:
+        RunError: the loss is not finite.
+    """
+    from dafsn_tf.callbacks import RetrievalValidation, StopAtNaN
+    from dafsn_tf.data.pipeline import training_batches
+    from dafsn_tf.evaluation.embedding import Embedder
+    from dafsn_tf.evaluation.evaluate import validate
+
+    training, (first_epoch, last_epoch) = config.training, epochs
+    batches = training_batches(
+        records["train"],
+        text_preprocessor,
+        image_size=config.image.image_size,
+        batch_size=training.batch_size,
+        seed=seed,
+        epochs=last_epoch,
+        first_epoch=first_epoch,
+        inputs=inputs["train"],
+        flip=config.image.augmentation == "flip",
+    )
+    embedder = Embedder(model, text_preprocessor)
+
+    def evaluate() -> dict[str, float]:
+        with model.averaged_weights():
+            return validate(embedder, records["validation"], inputs["validation"], config.evaluation)
+
+    return model.fit(
+        batches,
+        epochs=last_epoch,
+        initial_epoch=first_epoch,
+        steps_per_epoch=len(records["train"]) // training.batch_size,
+        verbose=0,
+        shuffle=False,
+        callbacks=[StopAtNaN(), RetrievalValidation(evaluate), *callbacks],
+    )
