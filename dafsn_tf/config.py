@@ -223,7 +223,8 @@ def preset_names() -> list[str]:
 def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Return the configuration of a preset or a TOML file, with overrides `section.field=value` applied in order.
 
-    An override of `training.epochs` is kept to: it sets `training.min_steps` to 0, where no override names that.
+    A table `[search]` is left to `dafsn tune`. An override of `training.epochs` is kept to: it sets
+    `training.min_steps` to 0, where no override names that.
 
     Raises:
         ConfigError: no such preset or file, one that cannot be read or is not TOML, or anything that
@@ -243,6 +244,7 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{name} is not valid TOML: {error}.") from error
+    values.pop("search", None)  # what `dafsn tune` searches, for its own eyes
     overridden = [_apply_override(values, override) for override in overrides]
     if "training.epochs" in overridden and "training.min_steps" not in overridden:
         values["training"]["min_steps"] = 0  # who asks for a number of epochs gets that number

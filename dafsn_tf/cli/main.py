@@ -15,6 +15,7 @@ from dafsn_tf.cli.query import PassedOn, query
 from dafsn_tf.cli.quiet import quiet_tensorflow
 from dafsn_tf.cli.serve import serve
 from dafsn_tf.cli.train import train
+from dafsn_tf.cli.tune import tune
 from dafsn_tf.errors import DafsnError
 
 app = typer.Typer(
@@ -23,8 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, train, evaluate, compare, ablate, export, serve, query, demo):
-    app.command(cls={query: PassedOn, compare: Lists, ablate: Lists}.get(command))(command)
+for command in (prepare, train, evaluate, compare, ablate, tune, export, serve, query, demo):
+    app.command(cls={query: PassedOn, compare: Lists, ablate: Lists, tune: Lists}.get(command))(command)
 
 
 def main() -> None:

@@ -143,6 +143,12 @@ class DAFSN(keras.Model):
             self.classifier.build((None, dim))
         self.built = True
 
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Create every variable; Keras Tuner asks for it before it loads weights."""
+        del config
+        if not self.built:
+            self.build()
+
     # Training
 
     def compile(

@@ -1,5 +1,6 @@
 """Figures as text tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 COLUMNS = ("map@all", "map@50", "recall@1", "recall@5", "recall@10", "median_rank")
@@ -15,13 +16,18 @@ def metrics_table(evaluation: dict[str, Any]) -> str:
                 rows.append(
                     (protocol, score, direction.replace("_", " "), *(_figure(metrics, name) for name in COLUMNS))
                 )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     title = (
         f"{evaluation['dataset']}, {evaluation['split']}: {evaluation['num_images']} images, "
         f"{evaluation['num_texts']} texts, seed {evaluation['seed']}"
     )
-    return "\n".join([title, lines[0], "-" * len(lines[0]), *lines[1:]])
+    return "\n".join([title, *aligned(rows)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table, its first row the heading, with a rule below it."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]
 
 
 def _figure(metrics: dict[str, float], name: str) -> str:

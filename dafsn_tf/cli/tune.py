@@ -1,0 +1,53 @@
+"""`dafsn tune`: the best configuration that a search finds on the validation split."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dafsn_tf.cli.console import say
+from dafsn_tf.config import load_config
+
+
+def tune(
+    data: Annotated[Path, typer.Option(help="Collection made by `dafsn prepare`.")],
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    config: Annotated[
+        str, typer.Option(help="Preset or TOML file; its table [search] narrows or widens the space.")
+    ] = "default",
+    algorithm: Annotated[str, typer.Option(help="random, bayesian, hyperband or grid.")] = "bayesian",
+    max_trials: Annotated[int, typer.Option(help="Trials in all, resumed ones included.")] = 20,
+    budget_minutes: Annotated[float | None, typer.Option(help="No trial begins later than this.")] = None,
+    seeds: Annotated[list[int] | None, typer.Option(help="A trial trains with each; 0 by default.")] = None,
+    overrides: Annotated[list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted search.")] = False,
+) -> None:
+    """Search for the best configuration with Keras Tuner; the test split is never read."""
+    resolved = load_config(config, overrides or ())
+    from dafsn_tuner import search, space
+
+    try:
+        found = search.tune(
+            resolved,
+            space.read_space(config, resolved),
+            data,
+            out,
+            algorithm=algorithm,
+            max_trials=max_trials,
+            budget_minutes=budget_minutes,
+            seeds=seeds or (0,),
+            resume=resume,
+            write=say,
+        )
+    except KeyboardInterrupt:
+        if (out / search.SEARCH).exists():
+            say("interrupted; go on with: the same command and --resume")
+        raise
+    typer.echo(found.table)
+    if found.importance:
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in list(found.importance.items())[:5])
+        typer.echo(f"what mattered most: {shares}")
+    typer.echo(
+        f"best trial {found.best}, validation {found.validation:.4f}; train it with: "
+        f"dafsn train --config {out / search.BEST} --data {data} --run RUN"
+    )

@@ -1,0 +1,201 @@
+"""The search space: fields of the configuration, by their own names, and the values they may take.
+
+`SPACE` is what `dafsn tune` searches by default. A configuration file narrows or widens it in its table `[search]`:
+
+```toml
+[search]
+"model.dim" = [256, 512]                                     # these values
+"training.learning_rate" = { low = 1e-4, high = 3e-3, log = true }
+"text.dropout" = { low = 0.1, high = 0.6, step = 0.1 }
+"loss.label_weight" = "fixed"                                # stays as the configuration has it
+only = false                                                 # true: nothing but what stands here is searched
+```
+
+Backbone layers and the region grid may be searched too; each of their values takes a feature cache of its own, computed
+when the first trial wants it, so they are not in `SPACE`.
+"""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dafsn_tf.config import Config
+from dafsn_tf.errors import ConfigError
+
+Value = bool | int | float | str
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """One of some values, all of one type."""
+
+    values: tuple[Value, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """A number between two, both included.
+
+    Attributes:
+        low: least value.
+        high: greatest value.
+        log: whether orders of magnitude are equally likely, not values.
+        step: distance between values tried; None tries any.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """A field is searched only where another one has one of some values; else it has no effect."""
+
+    field: str
+    values: tuple[Value, ...]
+
+
+Space = dict[str, Choice | Range]
+
+SPACE: Space = {
+    "model.dim": Choice((128, 256, 512)),
+    "text.sentence_pooling": Choice(("max", "mean", "last")),
+    "text.dropout": Range(0.1, 0.6, step=0.1),
+    "text.word_dropout": Range(0.0, 0.3, step=0.05),
+    "image.dropout": Range(0.0, 0.7, step=0.1),
+    "image.region_dropout": Choice((0.0, 0.1, 0.2)),
+    "image.augmentation": Choice(("none", "flip")),
+    "loss.learned_gamma3": Choice((False, True)),
+    "loss.gamma3": Range(4.0, 20.0, log=True),
+    "loss.word_weight": Choice((0.0, 0.1, 0.3, 1.0)),
+    "model.word_pooling": Choice(("log_mean_exp", "log_sum_exp", "mean")),
+    "model.gamma1": Range(2.0, 10.0, log=True),
+    "model.gamma2": Range(2.0, 10.0, log=True),
+    "loss.label_weight": Choice((0.3, 1.0, 2.0, 5.0)),
+    "loss.adversarial_weight": Choice((0.0, 0.02, 0.1, 0.3)),
+    "loss.adversarial_kind": Choice(("flipped_labels", "uniform_targets", "gradient_reversal")),
+    "discriminator.steps": Choice((1, 3, 5)),
+    "discriminator.learning_rate": Range(5e-5, 2e-3, log=True),
+    "training.batch_size": Choice((32, 64, 128)),
+    "training.learning_rate": Range(3e-4, 3e-3, log=True),
+    "training.weight_decay": Range(0.1, 20.0, log=True),
+    "training.schedule": Choice(("cosine", "constant", "exponential")),
+    "training.decay_rate": Range(0.85, 0.99),
+    "training.weight_averaging": Choice((0.0, 0.99)),
+}
+
+_SWITCHES = {  # what has an effect only where another field is not zero, or has a certain value
+    "model.word_pooling": ("loss.word_weight", None),
+    "model.gamma1": ("loss.word_weight", None),
+    "model.gamma2": ("loss.word_weight", None),
+    "loss.word_positives": ("loss.word_weight", None),
+    "loss.adversarial_kind": ("loss.adversarial_weight", None),
+    "discriminator.steps": ("loss.adversarial_weight", None),
+    "discriminator.learning_rate": ("loss.adversarial_weight", None),
+    "discriminator.inputs": ("loss.adversarial_weight", None),
+    "training.decay_rate": ("training.schedule", "exponential"),
+    "loss.margin": ("loss.matching", "hardest_negative"),
+    "loss.hinge_warmup_steps": ("loss.matching", "hardest_negative"),
+}
+
+
+def ordered(space: Space) -> list[str]:
+    """Return the fields of a space, each after the one that it depends on."""
+    return sorted(space, key=lambda name: name in _SWITCHES)
+
+
+def condition(name: str, space: Space) -> Condition | None:
+    """Return the condition under which a field is searched; None where it always is."""
+    switch, needed = _SWITCHES.get(name, (None, None))
+    parent = space.get(switch) if switch else None
+    if switch is None or not isinstance(parent, Choice):
+        return None
+    return Condition(switch, tuple(value for value in parent.values if (value == needed if needed else value)))
+
+
+def read_space(preset_or_path: str, config: Config) -> Space:
+    """Return the default space as the table `[search]` of a configuration file narrows or widens it.
+
+    A field that the configuration switches off for good (it is not searched what it depends on) is left out.
+
+    Raises:
+        ConfigError: a field that does not exist, or values that it cannot have.
+    """
+    table: Mapping[str, Any] = {}
+    if Path(preset_or_path).is_file():
+        table = tomllib.loads(Path(preset_or_path).read_text(encoding="utf-8")).get("search", {})
+    table = dict(table)
+    only = table.pop("only", False)
+    if not isinstance(only, bool):
+        raise ConfigError(f"[search] only is {only!r}; it must be true or false.")
+    space: Space = {} if only else dict(SPACE)
+    for name, entry in table.items():
+        if entry == "fixed":
+            _check(config, name, [])
+            space.pop(name, None)
+        else:
+            space[name] = _read_entry(name, entry)
+            _check(config, name, _tried(space[name]))
+    space = {name: values for name, values in space.items() if not _without_effect(name, space, config)}
+    if not space:
+        raise ConfigError("[search] leaves nothing to search: name fields and their values there.")
+    return space
+
+
+def configured(config: Config, values: Mapping[str, Any]) -> Config:
+    """Return a configuration with the values of some fields, given by their names `section.field`."""
+    sections = config.to_dict()
+    for name, value in values.items():
+        section, key = name.split(".")
+        sections[section][key] = value
+    return Config.from_dict(sections, where="search space")
+
+
+def to_json(space: Space) -> dict[str, Any]:
+    """Return a space as plain values, to tell two apart."""
+    return {name: dataclasses.asdict(values) for name, values in sorted(space.items())}
+
+
+def _read_entry(name: str, entry: Any) -> Choice | Range:
+    if isinstance(entry, list) and entry:
+        if len({type(value) for value in entry}) > 1:
+            raise ConfigError(f"[search] {name} mixes types: {entry!r}. Write all values alike (1.0, not 1).")
+        return Choice(tuple(entry))
+    if isinstance(entry, dict) and {"low", "high"} <= set(entry) <= {"low", "high", "log", "step"}:
+        found = Range(**entry)
+        if not (found.low < found.high and (found.step is None or found.step > 0) and (not found.log or found.low > 0)):
+            raise ConfigError(
+                f"[search] {name} is {entry!r}: low must be below high, step and a log range's low above 0."
+            )
+        return found
+    raise ConfigError(
+        f"[search] {name} is {entry!r}. Write a list of values, {{ low = 0.1, high = 1.0, log = true }}, "
+        '{ low = 0.1, high = 0.5, step = 0.1 }, or "fixed".'
+    )
+
+
+def _tried(values: Choice | Range) -> list[Any]:
+    return list(values.values) if isinstance(values, Choice) else [values.low, values.high]
+
+
+def _check(config: Config, name: str, values: list[Any]) -> None:
+    """Refuse a field that does not exist, and values that it cannot have."""
+    section, dot, key = name.partition(".")
+    if not dot:
+        raise ConfigError(f"[search] names '{name}'; write section.field in quotes, as in \"model.dim\" = [128, 256].")
+    current = config.to_dict().get(section, {}).get(key)
+    for value in values or [current]:
+        Config.from_dict({section: {key: value}}, where="[search]")
+
+
+def _without_effect(name: str, space: Space, config: Config) -> bool:
+    switch, needed = _SWITCHES.get(name, (None, None))
+    if switch is None or switch in space:
+        return False
+    section, key = switch.split(".")
+    value = config.to_dict()[section][key]
+    return value != needed if needed else not value

@@ -1,0 +1,64 @@
+"""Trials: models of many configurations, built and fitted on one collection as `dafsn train` does it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dafsn_tf.config import Config, ImageConfig
+from dafsn_tf.data.records import Manifest
+from dafsn_tf.fitting import fit, image_inputs, initial_model, open_records, source_heads, training_vocabulary
+from dafsn_tf.runs import load_backbone
+
+OBJECTIVE = "val_retrieval"  # an epoch's validation MAP@all, or the mean recall of a set without classes
+
+
+class Trials:
+    """Builds and fits models on the training split, judged on the validation split; no other split is opened.
+
+    Features of a frozen backbone come from the collection's cache, which all trials share.
+
+    Args:
+        config: of the search; a trial's differs from it in what is searched.
+        data: the prepared collection.
+        write: receives progress.
+    """
+
+    def __init__(self, config: Config, data: Path, write: Callable[[str], None]) -> None:
+        self.config, self.data, self.write = config, data, write
+        self.manifest = Manifest.read(data)
+        self.records = open_records(data, config)
+        self._inputs: dict[ImageConfig, tuple[dict[str, Any], Any]] = {}
+
+    def complete(self, config: Config) -> Config:
+        """Return a configuration with the batches and epochs that suit the collection's size."""
+        return dataclasses.replace(config, training=config.training.for_images(len(self.records["train"])))
+
+    def inputs(self, config: Config) -> tuple[dict[str, Any], Any]:
+        """Return each split's features or images, and the heads that training begins with or None."""
+        image = dataclasses.replace(config.image, dropout=0.0, region_dropout=0.0, global_pooling="mean")
+        if image not in self._inputs:
+            backbone = load_backbone(image) if image.backbone == "inception_v3" else None
+            found = image_inputs(config, self.data, self.records, backbone, self.write)
+            self._inputs[image] = found, source_heads(config, backbone)
+        return self._inputs[image]
+
+    def model(self, config: Config, seed: int) -> Any:
+        """Return the model that a trial begins with, compiled, both optimizers built."""
+        import keras
+
+        config = self.complete(config)
+        inputs, source = self.inputs(config)
+        keras.utils.set_random_seed(seed)
+        vocabulary = training_vocabulary(config, self.records["train"], source)
+        return initial_model(config, vocabulary, self.manifest, inputs["train"], source, lambda line: None)
+
+    def fit(self, model: Any, config: Config, seed: int, epochs: tuple[int, int], callbacks: Sequence[Any]) -> Any:
+        """Train a model for some epochs and return Keras' history; see `fitting.fit`."""
+        from dafsn_tf.preprocessing.text import TextPreprocessor
+
+        config = self.complete(config)
+        inputs, source = self.inputs(config)
+        vocabulary = training_vocabulary(config, self.records["train"], source)
+        words = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
+        return fit(model, config, self.records, inputs, words, seed, epochs, callbacks)
