@@ -4,6 +4,8 @@
     python benchmarks/results.py record NAME --evaluation FILE...  writes runs/NAME.json
     python benchmarks/results.py beside NAME --evaluation FILE...  prints new figures beside those of runs/NAME.json
 
+The JSON files of a `dafsn compare` stand in a folder of their own, which a run file names.
+
 A run file holds the command, seeds, seconds, machine and commit beside the figures, so that a table's number can be
 made again.
 """
@@ -13,6 +15,7 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -65,7 +68,7 @@ def results() -> str:
         "features are `mixed9`'s and `mixed10`'s.",
     ]
     for run in _runs():
-        lines += ["", *(_scenarios(run) if "scenarios" in run else _section(run))]
+        lines += ["", *_section_of(run)(run)]
     return "\n".join(lines) + "\n"
 
 
@@ -76,7 +79,7 @@ def readme() -> str:
         "|---|---|---|---|---|",
     ]
     for run in _runs():
-        if "scenarios" in run:
+        if "evaluations" not in run:
             continue
         first = run["evaluations"][0]
         protocol = next(iter(first["protocols"]))
@@ -87,6 +90,12 @@ def readme() -> str:
         )
     before, rest = README.read_text(encoding="utf-8").split(BEGIN)
     return before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1]
+
+
+def _section_of(run: dict) -> Callable[[dict], list[str]]:
+    if "comparison" in run:
+        return _comparison
+    return _scenarios if "scenarios" in run else _section
 
 
 def _runs() -> list[dict]:
@@ -121,6 +130,27 @@ def _scenarios(run: dict) -> list[str]:
     for scenario, figures in run["scenarios"].items():
         lines += [f"| {scenario} | {what} | {figure} |" for what, figure in figures.items()]
     return lines
+
+
+def _comparison(run: dict) -> list[str]:
+    """Return the section of a folder of runs that `dafsn compare` made, with its table."""
+    from dafsn_tf.reporting.comparison import comparison_table
+
+    made = [json.loads(path.read_text()) for path in sorted((HERE / "runs" / run["comparison"]).glob("*.json"))]
+    return [
+        f"## {run['name']}",
+        "",
+        f"{sum(one['seconds'] for one in made) / 60:.1f} min in all on {run['machine']}, tuning of the peers apart; "
+        f"commit {run['commit']}.",
+        "",
+        "```sh",
+        run["command"],
+        "```",
+        "",
+        run["note"],
+        "",
+        comparison_table(made, run["missing"], []),
+    ]
 
 
 def _section(run: dict) -> list[str]:

@@ -22,7 +22,7 @@ from dafsn_tf.config import Config
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import ConfigError, RunError
 from dafsn_tf.runs import write_json
-from dafsn_tuner.space import Space, configured, to_json
+from dafsn_tuner.space import Choice, Space, configured, to_json
 
 SEARCH, STATE, BEST = "search.json", "keras_tuner", "best.toml"
 
@@ -98,7 +98,9 @@ def tune(
     from dafsn_tuner.keras_tuner_adapter import DAFSNHyperModel, make_tuner, search
     from dafsn_tuner.trials import Trials
 
-    trials = Trials(config, data, write)
+    augmentation = space.get("image.augmentation")
+    mirrored = isinstance(augmentation, Choice) and "flip" in augmentation.values
+    trials = Trials(config, data, write, mirrored)
     tuner = make_tuner(algorithm, DAFSNHyperModel(trials, space, seeds), out / STATE, max_trials, seeds[0])
     trials.inputs(trials.complete(config))  # what can fail for every trial fails before the first
     out.mkdir(parents=True, exist_ok=True)

@@ -22,10 +22,11 @@ class Trials:
         config: of the search; a trial's differs from it in what is searched.
         data: the prepared collection.
         write: receives progress.
+        mirrored: whether some trial sees images mirrored too; the others read the same cache then.
     """
 
-    def __init__(self, config: Config, data: Path, write: Callable[[str], None]) -> None:
-        self.config, self.data, self.write = config, data, write
+    def __init__(self, config: Config, data: Path, write: Callable[[str], None], mirrored: bool = False) -> None:
+        self.config, self.data, self.write, self.mirrored = config, data, write, mirrored
         self.manifest = Manifest.read(data)
         self.records = open_records(data, config)
         self._inputs: dict[ImageConfig, tuple[dict[str, Any], Any]] = {}
@@ -37,9 +38,12 @@ class Trials:
     def inputs(self, config: Config) -> tuple[dict[str, Any], Any]:
         """Return each split's features or images, and the heads that training begins with or None."""
         image = dataclasses.replace(config.image, dropout=0.0, region_dropout=0.0, global_pooling="mean")
+        if self.mirrored:
+            image = dataclasses.replace(image, augmentation="flip")
         if image not in self._inputs:
             backbone = load_backbone(image) if image.backbone == "inception_v3" else None
-            found = image_inputs(config, self.data, self.records, backbone, self.write)
+            shared = dataclasses.replace(config, image=image)
+            found = image_inputs(shared, self.data, self.records, backbone, self.write)
             self._inputs[image] = found, source_heads(config, backbone)
         return self._inputs[image]
 

@@ -1,0 +1,132 @@
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dafsn_tf.config import Config, load_config
+from dafsn_tf.errors import ConfigError
+from dafsn_tuner.keras_tuner_adapter import Trial
+from dafsn_tuner.report import importance, parallel_coordinates, trials_table
+from dafsn_tuner.space import SPACE, Choice, Range, condition, configured, ordered, read_space
+
+
+def space_of(tmp_path, table, config=None):
+    file = tmp_path / "own.toml"
+    file.write_text(f"[search]\n{table}\n")
+    return read_space(str(file), config or load_config(file))
+
+
+def test_every_field_of_the_default_space_can_take_all_its_values():
+    for name, values in SPACE.items():
+        for value in values.values if isinstance(values, Choice) else (values.low, values.high):
+            configured(Config(), {name: value})
+
+
+def test_a_preset_is_searched_as_the_default_space_says():
+    assert read_space("pascal_sentence", load_config("pascal_sentence")) == SPACE
+
+
+def test_a_file_narrows_and_widens_the_space(tmp_path):
+    found = space_of(
+        tmp_path,
+        '"model.dim" = [64]\n"loss.label_weight" = "fixed"\n"image.region_grid" = [0, 6, 8]\n'
+        '"training.learning_rate" = { low = 1e-4, high = 1e-3, log = true }',
+    )
+    assert found["model.dim"] == Choice((64,))
+    assert found["image.region_grid"] == Choice((0, 6, 8))
+    assert found["training.learning_rate"] == Range(1e-4, 1e-3, log=True)
+    assert set(found) == set(SPACE) - {"loss.label_weight"} | {"image.region_grid"}
+    assert set(space_of(tmp_path, 'only = true\n"model.dim" = [64, 128]')) == {"model.dim"}
+
+
+def test_training_does_not_mind_the_table(tmp_path):
+    file = tmp_path / "own.toml"
+    file.write_text('[model]\ndim = 64\n[search]\n"model.dim" = [64]\n')
+    assert load_config(file).model.dim == 64
+
+
+def test_what_the_configuration_switches_off_is_not_searched(tmp_path):
+    config = load_config("default", ["loss.adversarial_weight=0.0"])
+    found = space_of(tmp_path, '"loss.adversarial_weight" = "fixed"', config)
+    assert not {"loss.adversarial_kind", "discriminator.steps", "discriminator.learning_rate"} & set(found)
+    found = space_of(tmp_path, '"loss.adversarial_weight" = "fixed"', load_config("default"))
+    assert "discriminator.steps" in found
+    assert condition("discriminator.steps", found) is None
+
+
+def test_a_field_follows_the_one_that_it_depends_on():
+    names = ordered(SPACE)
+    for name in names:
+        when = condition(name, SPACE)
+        assert when is None or names.index(when.field) < names.index(name)
+    assert condition("training.decay_rate", SPACE).values == ("exponential",)
+    assert 0.0 not in condition("loss.adversarial_kind", SPACE).values
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ('"model.dims" = [64]', "dims"),
+        ('"models.dim" = [64]', "models"),
+        ("dim = [64]", "section.field"),
+        ('"model.dim" = [63]', "even"),
+        ('"model.dim" = ["64"]', "int"),
+        ('"loss.gamma3" = [1, 2.0]', "mixes"),
+        ('"model.dim" = 64', "list of values"),
+        ('"model.dim" = []', "list of values"),
+        ('"loss.gamma3" = { low = 3.0 }', "list of values"),
+        ('"loss.gamma3" = { low = 3.0, high = 2.0 }', "below"),
+        ('"loss.gamma3" = { low = 0.0, high = 2.0, log = true }', "above 0"),
+        ('"loss.matching" = ["l2"]', "cross_entropy"),
+        ("only = 1", "true or false"),
+        ("only = true", "nothing to search"),
+    ],
+)
+def test_mistakes_in_the_table_are_told(tmp_path, table, message):
+    with pytest.raises(ConfigError, match=message):
+        space_of(tmp_path, table)
+
+
+def trial(number, validation, **values):
+    values = {name.replace("_", ".", 1): value for name, value in values.items()}
+    return Trial(number, values, "completed" if validation is not None else "failed", validation, 1, "ValueError: no")
+
+
+@given(st.integers(0, 100))
+def test_what_decides_is_important_and_what_does_not_is_not(seed):
+    space = {"model.dim": Choice((64, 128)), "loss.gamma3": Range(1.0, 2.0)}
+    trials = [
+        trial(number, 0.1 * (number % 2), model_dim=(64, 128)[number % 2], loss_gamma3=1 + (number * 7 % 13) / 13)
+        for number in range(16)
+    ]
+    shares = importance(trials, space, seed)
+    assert next(iter(shares)) == "model.dim"
+    assert shares["model.dim"] > 0.9
+    assert importance(trials[:7], space) == {}
+
+
+def test_the_table_begins_with_the_best_and_ends_with_the_failed():
+    space = {"model.dim": Choice((64, 128)), "loss.gamma3": Range(1.0, 2.0)}
+    trials = [
+        trial(1, 0.25, model_dim=64),
+        trial(2, None, model_dim=128),
+        trial(3, 0.5, model_dim=128, loss_gamma3=1.5),
+    ]
+    lines = trials_table(trials, space).splitlines()
+    assert [line.split()[0] for line in lines[2:5]] == ["3", "1", "2"]
+    assert lines[2].split() == ["3", "0.5000", "1", "128", "1.5"]
+    assert lines[-1] == "trial 2 failed: ValueError: no"
+
+
+def test_the_picture_has_a_line_for_each_trial_with_a_value(tmp_path):
+    space = {"model.dim": Choice((64, 128)), "loss.gamma3": Range(1.0, 2.0)}
+    trials = [
+        trial(1, 0.25, model_dim=64),
+        trial(2, None, model_dim=128),
+        trial(3, 0.5, model_dim=128, loss_gamma3=1.5),
+    ]
+    parallel_coordinates(trials, space, tmp_path / "picture.svg")
+    parallel_coordinates([dataclasses.replace(trials[0])], space, tmp_path / "one.png")
+    assert (tmp_path / "picture.svg").read_text().count("stroke-linecap: square") >= 2
+    assert (tmp_path / "one.png").stat().st_size > 5000
