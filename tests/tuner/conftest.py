@@ -14,6 +14,12 @@ TINY = [
 
 
 @pytest.fixture(scope="session")
+def tiny():
+    """Settings that make a training of the preset `shapes` one of seconds."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def config():
     return load_config("shapes", TINY)
 
