@@ -5,7 +5,7 @@ import pytest
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import ConfigError
 from dafsn_tuner.keras_tuner_adapter import Trial
-from dafsn_tuner.report import importance, parallel_coordinates, trials_table
+from dafsn_tuner.report import best_table, importance, parallel_coordinates, trials_table
 from dafsn_tuner.space import SPACE, Choice, Range, condition, configured, ordered, read_space
 
 
@@ -116,6 +116,14 @@ def test_the_table_begins_with_the_best_and_ends_with_the_failed():
     assert [line.split()[0] for line in lines[2:5]] == ["3", "1", "2"]
     assert lines[2].split() == ["3", "0.5000", "1", "128", "1.5"]
     assert lines[-1] == "trial 2 failed: ValueError: no"
+
+
+def test_the_best_trials_stand_side_by_side():
+    space = {"model.dim": Choice((64, 128)), "loss.gamma3": Range(1.0, 2.0)}
+    rows = [line.split() for line in best_table(three_trials(), space).splitlines()]
+    assert rows[0] == ["trial", "3", "1"]
+    assert rows[2] == ["validation", "0.5000", "0.2500"]
+    assert rows[-1] == ["loss.gamma3", "1.5", "-"]
 
 
 def test_the_picture_has_a_line_for_each_trial_with_a_value(tmp_path):

@@ -28,6 +28,21 @@ def trials_table(trials: Sequence[Trial], space: Space) -> str:
     return "\n".join([*aligned(rows), *failed])
 
 
+def best_table(trials: Sequence[Trial], space: Space, count: int = 5) -> str:
+    """Return the best trials side by side as a text table, a field a row; no wider than a terminal."""
+    done = sorted(
+        (trial for trial in trials if trial.validation is not None), key=lambda trial: -(trial.validation or 0)
+    )
+    best = done[:count]
+    rows = [
+        ("trial", *(str(trial.number) for trial in best)),
+        ("validation", *(f"{trial.validation:.4f}" for trial in best)),
+        ("best epoch", *(str(trial.epochs) for trial in best)),
+        *((name, *(_cell(trial.values.get(name)) for trial in best)) for name in ordered(space)),
+    ]
+    return "\n".join(aligned(rows))
+
+
 def importance(trials: Sequence[Trial], space: Space, seed: int = 0) -> dict[str, float]:
     """Return each field's share of what a forest explains of the trials' values by it, the greatest first.
 

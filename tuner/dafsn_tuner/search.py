@@ -36,7 +36,7 @@ class Outcome:
         best: number of the best trial.
         validation: its value.
         importance: share of each field, see `report.importance`.
-        table: the trials as text.
+        table: the best trials side by side, as text.
     """
 
     trials: Sequence[Any]
@@ -146,15 +146,15 @@ def _check_folder(out: Path, identity: dict[str, Any], resume: bool) -> None:
 def _write_results(tuner: Any, config: Config, space: Space, out: Path) -> Outcome | None:
     """Write what the search has found so far; nothing where no trial has a value."""
     from dafsn_tuner.keras_tuner_adapter import trials_of
-    from dafsn_tuner.report import importance, parallel_coordinates, trials_table
+    from dafsn_tuner.report import best_table, importance, parallel_coordinates, trials_table
 
     trials = trials_of(tuner)
     done = [trial for trial in trials if trial.validation is not None]
-    table, shares = trials_table(trials, space), importance(trials, space)
+    shares = importance(trials, space)
     listed = [dataclasses.asdict(trial) for trial in trials]
     if trials:
         write_json(out / "trials.json", {"trials": listed, "importance": shares})
-        (out / "trials.txt").write_text(table + "\n", encoding="utf-8")
+        (out / "trials.txt").write_text(trials_table(trials, space) + "\n", encoding="utf-8")
     if not done:
         return None
     best = max(done, key=lambda trial: trial.validation or 0.0)
@@ -163,7 +163,7 @@ def _write_results(tuner: Any, config: Config, space: Space, out: Path) -> Outco
     aside = out / f".{BEST}.tmp"
     aside.write_text(text + configured(config, best.values).to_toml(), encoding="utf-8")
     os.replace(aside, out / BEST)
-    return Outcome(trials, best.number, best.validation or 0.0, shares, table)
+    return Outcome(trials, best.number, best.validation or 0.0, shares, best_table(trials, space))
 
 
 def _first_error(tuner: Any) -> str:
