@@ -11,7 +11,7 @@ from dafsn_tf.runs import load_run
 from dafsn_tf.training import train
 from dafsn_tuner import keras_tuner_adapter as adapter
 from dafsn_tuner.search import tune
-from dafsn_tuner.space import Choice, Range
+from dafsn_tuner.space import Choice, Range, configured
 from dafsn_tuner.trials import Trials
 
 SPACE = {
@@ -60,6 +60,7 @@ def test_what_has_no_effect_in_a_trial_is_left_out(searched):
         assert ("discriminator.steps" in trial.values) == (trial.values["loss.adversarial_weight"] > 0)
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_without_repeating_trials(searched, config, data):
     out, found, _ = searched
     with pytest.raises(RunError, match="--resume"):
@@ -73,6 +74,7 @@ def test_a_search_goes_on_without_repeating_trials(searched, config, data):
     assert [line.split(":")[0] for line in lines if line.startswith("trial ")] == ["trial 4/4"]
 
 
+@pytest.mark.slow
 def test_a_trial_that_diverges_is_recorded_and_passed_over(config, data, tmp_path):
     space = {"training.learning_rate": Choice((1e-3, 1e30)), "training.clip_norm": Choice((0.0,))}
     found = tune(config, space, data, tmp_path / "out", algorithm="grid", max_trials=4, write=lambda line: None)
@@ -83,12 +85,14 @@ def test_a_trial_that_diverges_is_recorded_and_passed_over(config, data, tmp_pat
     assert failed.error in (tmp_path / "out" / "trials.txt").read_text()
 
 
+@pytest.mark.slow
 def test_a_search_in_which_all_trials_fail_says_why(config, data, tmp_path):
     space = {"training.learning_rate": Choice((1e30,)), "training.clip_norm": Choice((0.0,))}
     with pytest.raises(RunError, match="not finite"):
         tune(config, space, data, tmp_path / "out", algorithm="grid", max_trials=2, write=lambda line: None)
 
 
+@pytest.mark.slow
 def test_a_budget_ends_a_search_between_trials(config, data, tmp_path):
     found = tune(
         config,
@@ -126,14 +130,19 @@ def test_a_promoted_trial_goes_on_with_both_optimizers(config, data, tmp_path, m
         assert sum(slots) > 0
 
 
-def test_the_mean_over_seeds_is_a_trials_value(config, data):
+@pytest.mark.slow
+def test_the_mean_over_seeds_is_a_trials_value(config, data, tmp_path):
+    space, values = {"training.learning_rate": Choice((2e-3,))}, []
+    config = configured(config, {"training.learning_rate": 2e-3})
     trials = Trials(config, data, lambda line: None)
-    values = []
     for seed in (3, 4):
         model = trials.model(config, seed)
         values.append(max(trials.fit(model, config, seed, (0, 2), []).history["val_retrieval"]))
         keras.backend.clear_session()
     assert values[0] != values[1]
+    options = {"algorithm": "grid", "max_trials": 1, "seeds": (3, 4), "write": lambda line: None}
+    found = tune(config, space, data, tmp_path / "out", **options)
+    assert found.validation == pytest.approx(np.mean(values), abs=1e-6)
 
 
 def test_mistakes_are_told(config, data, tmp_path):

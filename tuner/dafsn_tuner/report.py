@@ -90,7 +90,7 @@ def parallel_coordinates(trials: Sequence[Trial], space: Space, path: Path) -> N
     values = [trial.validation or 0.0 for trial in done]
     least, most = min(values), max(values)
     spread = (most - least) or 1.0
-    figure = Figure(figsize=(max(8.0, 1.25 * (len(names) + 1)), 6.0), layout="constrained")
+    figure = Figure(figsize=(max(8.0, 1.0 * (len(names) + 1)), 6.0), layout="constrained")
     axes = figure.subplots()
     for trial, value in zip(done, values, strict=True):
         height = (value - least) / spread
@@ -98,11 +98,11 @@ def parallel_coordinates(trials: Sequence[Trial], space: Space, path: Path) -> N
         axes.plot(points, color=colormaps["viridis_r"](height), alpha=0.4 + 0.6 * height, linewidth=1 + 2 * height)
     for column, name in enumerate(names):
         for position, label in _ticks(space[name]):
-            axes.annotate(label, (column, position), xytext=(3, 0), textcoords="offset points", fontsize=7)
+            axes.annotate(label, (column, position), xytext=(3, 0), textcoords="offset points", fontsize=8)
     for position, label in ((0.0, f"{least:.3f}"), (1.0, f"{most:.3f}")):
         axes.annotate(label, (len(names), position), xytext=(3, 0), textcoords="offset points", fontsize=8)
-    axes.set_xticks(range(len(names) + 1), [*(name.replace(".", ".\n") for name in names), "validation"], fontsize=7)
-    axes.set_yticks([-0.15], ["without effect"], fontsize=7)
+    axes.set_xticks(range(len(names) + 1), [*(name.replace(".", ".\n") for name in names), "validation"], fontsize=8)
+    axes.set_yticks([-0.15], ["without effect"], fontsize=8)
     axes.set_ylim(-0.2, 1.05)
     axes.grid(axis="x", color="0.8")
     for side in ("top", "right", "left", "bottom"):
