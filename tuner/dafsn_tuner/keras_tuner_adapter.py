@@ -1,5 +1,7 @@
 """Keras Tuner, as far as this package uses it: the one file that knows of it."""
 
+import contextlib
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +10,7 @@ from typing import Any
 
 import keras
 import keras_tuner
+from keras_tuner.src import config as keras_tuner_config
 
 from dafsn_tf.config import Config
 from dafsn_tf.errors import ConfigError
@@ -172,22 +175,27 @@ def make_tuner(algorithm: str, hypermodel: DAFSNHyperModel, folder: Path, max_tr
     if algorithm != "grid":
         options["seed"] = seed
     kind: Any = type(f"{algorithm.title()}Tuner", (_Reporting, ALGORITHMS[algorithm]), {})
-    return kind(
-        hypermodel,
-        objective=keras_tuner.Objective(OBJECTIVE, "max"),
-        directory=str(folder.absolute().parent),
-        project_name=folder.name,
-        max_consecutive_failed_trials=_NEVER,
-        **options,
-    )
+    with contextlib.redirect_stdout(io.StringIO()):  # "Reloading Tuner from ..."
+        return kind(
+            hypermodel,
+            objective=keras_tuner.Objective(OBJECTIVE, "max"),
+            directory=str(folder.absolute().parent),
+            project_name=folder.name,
+            max_consecutive_failed_trials=_NEVER,
+            **options,
+        )
 
 
 def search(tuner: Any, callbacks: Sequence[Any]) -> None:
     """Run trials until the tuner has no more, its number of trials or its budget is spent."""
+    printed = keras_tuner_config.DEBUG
+    keras_tuner_config.DEBUG = False  # a failed trial is recorded with its error; its traceback is not printed too
     try:
         tuner.search(callbacks=list(callbacks), verbose=0)
     except _BudgetSpent:
         return
+    finally:
+        keras_tuner_config.DEBUG = printed
 
 
 def trials_of(tuner: Any) -> list[Trial]:
