@@ -53,6 +53,7 @@ def test_the_trials_stand_in_a_table_and_a_picture(searched):
     assert (out / "trials.txt").read_text().count("\n") == 5
     assert (out / "parallel_coordinates.png").stat().st_size > 10_000
     assert any((out / "tensorboard").rglob("events*"))
+    assert not list(out.rglob("*.h5"))  # of weights only those of Hyperband's trials are ever read again
 
 
 def test_what_has_no_effect_in_a_trial_is_left_out(searched):

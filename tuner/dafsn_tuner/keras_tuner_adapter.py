@@ -122,6 +122,7 @@ class _Reporting:
 
     hypermodel: Any
     oracle: Any
+    _get_checkpoint_fname: Callable[[str], str]
 
     def begin(self, write: Callable[[str], None], max_trials: int, budget_minutes: float | None) -> None:
         self._write, self._max_trials, self._began = write, max_trials, time.monotonic()
@@ -144,6 +145,8 @@ class _Reporting:
 
     def on_trial_end(self, trial: Any) -> None:
         super().on_trial_end(trial)  # pyright: ignore
+        if not isinstance(self, keras_tuner.Hyperband):  # whose trials alone go on from one another's weights
+            Path(self._get_checkpoint_fname(trial.trial_id)).unlink(missing_ok=True)
         done = len(self.oracle.end_order)
         minutes = (time.monotonic() - self._began) / 60
         each = minutes / max(done - self._before, 1)
