@@ -123,6 +123,18 @@ def checkpoint(path: Path, epoch: int) -> Path:
     return path / f"epoch-{epoch}.keras"
 
 
+def check_makeable(folder: Path, what: str) -> None:
+    """Refuse a folder that cannot be made or written to, before any work is done for it.
+
+    Raises:
+        RunError: names the folder as `what`, and what is in the way.
+    """
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        found = "cannot be written to" if existing.is_dir() else "is a file"
+        raise RunError(f"The {what} {folder} cannot be made: {existing} {found}. Choose another folder.")
+
+
 def write_json(path: Path, values: Any) -> None:
     """Write values as JSON, aside first, so that a reader never sees half a file."""
     aside = path.with_name(f".{path.name}.tmp")

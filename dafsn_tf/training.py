@@ -14,7 +14,15 @@ from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.records import Manifest, RecordSplit
 from dafsn_tf.errors import RunError
 from dafsn_tf.fitting import fit, image_inputs, initial_model, open_records, source_heads, training_vocabulary
-from dafsn_tf.runs import VOCABULARY, checkpoint, load_backbone, read_run_info, read_vocabulary, write_json
+from dafsn_tf.runs import (
+    VOCABULARY,
+    check_makeable,
+    checkpoint,
+    load_backbone,
+    read_run_info,
+    read_vocabulary,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from dafsn_tf.data.pipeline import ImageInputs
@@ -94,10 +102,7 @@ def _check_unused(run: Path) -> None:
     """Refuse a folder that cannot be written, or that holds something, before any work is done."""
     if run.is_dir() and any(run.iterdir()):
         raise RunError(f"{run} exists and is not empty. Choose another folder, or go on with it by --resume.")
-    existing = next(path for path in (run, *run.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        found = "cannot be written to" if existing.is_dir() else "is a file"
-        raise RunError(f"The run folder {run} cannot be made: {existing} {found}. Choose another folder.")
+    check_makeable(run, "run folder")
 
 
 def _check_same(run: Path, config: Config, identity: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dafsn_tf.config import load_config
-from dafsn_tf.errors import ConfigError, DataError, RunError
+from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.runs import load_run
 from dafsn_tf.training import train
 from dafsn_tuner import keras_tuner_adapter as adapter
@@ -147,7 +147,7 @@ def test_the_mean_over_seeds_is_a_trials_value(config, data, tmp_path):
     assert found.validation == pytest.approx(np.mean(values), abs=1e-6)
 
 
-def test_mistakes_are_told(config, data, tmp_path):
+def test_mistakes_are_told(config, data, tmp_path, monkeypatch):
     for options, message in (
         ({"algorithm": "genetic"}, "random, bayesian, hyperband, grid"),
         ({"max_trials": 0}, "at least 1"),
@@ -160,5 +160,9 @@ def test_mistakes_are_told(config, data, tmp_path):
         tune(config, SPACE, data, tmp_path / "out", resume=True)
     with pytest.raises(DataError):
         tune(config, SPACE, tmp_path, tmp_path / "out")
+    photographs = load_config("default", ["image.weights=absent.h5"])
+    monkeypatch.delenv("DAFSN_INCEPTION_WEIGHTS", raising=False)
+    with pytest.raises(WeightsError, match=r"absent\.h5"):
+        tune(photographs, SPACE, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert set(adapter.ALGORITHMS) == {"random", "bayesian", "hyperband", "grid"}

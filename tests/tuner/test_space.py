@@ -77,6 +77,7 @@ def test_a_field_follows_the_one_that_it_depends_on():
         ('"loss.gamma3" = { low = 3.0, high = 2.0 }', "below"),
         ('"loss.gamma3" = { low = 0.0, high = 2.0, log = true }', "above 0"),
         ('"loss.matching" = ["l2"]', "cross_entropy"),
+        ('"loss.gamma3" = { low = 1.0, high = "2" }', "numbers"),
         ("only = 1", "true or false"),
         ("only = true", "nothing to search"),
     ],

@@ -162,18 +162,22 @@ class _Reporting:
         )
 
 
-def make_tuner(algorithm: str, hypermodel: DAFSNHyperModel, folder: Path, max_trials: int, seed: int) -> Any:
-    """Return a tuner whose state stands in a folder; one that stands there is gone on with.
+def check_algorithm(algorithm: str, seeds: Sequence[int]) -> None:
+    """Refuse what no tuner does.
 
     Raises:
         ConfigError: no such algorithm, or several seeds with Hyperband, whose trials go on from one another.
     """
     if algorithm not in ALGORITHMS:
         raise ConfigError(f"There is no algorithm '{algorithm}'. Known: {', '.join(ALGORITHMS)}.")
+    if algorithm == "hyperband" and len(seeds) > 1:
+        raise ConfigError("Hyperband's trials go on from one another, so each has one seed: give one by --seeds.")
+
+
+def make_tuner(algorithm: str, hypermodel: DAFSNHyperModel, folder: Path, max_trials: int, seed: int) -> Any:
+    """Return a tuner whose state stands in a folder, which it makes; one that stands there is gone on with."""
     options: dict[str, Any] = {"max_trials": max_trials}
     if algorithm == "hyperband":
-        if len(hypermodel.seeds) > 1:
-            raise ConfigError("Hyperband's trials go on from one another, so each has one seed: give one by --seeds.")
         options = {"max_epochs": hypermodel.trials.complete(hypermodel.trials.config).training.epochs}
     if algorithm != "grid":
         options["seed"] = seed

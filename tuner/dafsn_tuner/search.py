@@ -21,7 +21,7 @@ from typing import Any
 from dafsn_tf.config import Config
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import ConfigError, RunError
-from dafsn_tf.runs import write_json
+from dafsn_tf.runs import check_makeable, write_json
 from dafsn_tuner.space import Choice, Space, configured, to_json
 
 SEARCH, STATE, BEST = "search.json", "keras_tuner", "best.toml"
@@ -95,16 +95,17 @@ def tune(
     _check_folder(out, json.loads(json.dumps(identity)), resume)
     import keras
 
-    from dafsn_tuner.keras_tuner_adapter import DAFSNHyperModel, make_tuner, search
+    from dafsn_tuner.keras_tuner_adapter import DAFSNHyperModel, check_algorithm, make_tuner, search
     from dafsn_tuner.trials import Trials
 
+    check_algorithm(algorithm, seeds)
     augmentation = space.get("image.augmentation")
     mirrored = isinstance(augmentation, Choice) and "flip" in augmentation.values
     trials = Trials(config, data, write, mirrored)
-    tuner = make_tuner(algorithm, DAFSNHyperModel(trials, space, seeds), out / STATE, max_trials, seeds[0])
-    trials.inputs(trials.complete(config))  # what can fail for every trial fails before the first
+    trials.inputs(trials.complete(config))  # what can fail for every trial fails before anything is written
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / SEARCH, identity)
+    tuner = make_tuner(algorithm, DAFSNHyperModel(trials, space, seeds), out / STATE, max_trials, seeds[0])
     write(f"searching {len(space)} fields by {algorithm}, at most {max_trials} trials; results in {out}")
     tuner.begin(write, max_trials, budget_minutes)
     try:
@@ -122,10 +123,7 @@ def tune(
 
 def _check_folder(out: Path, identity: dict[str, Any], resume: bool) -> None:
     """Refuse a folder in which this search cannot be begun or gone on with."""
-    existing = next(path for path in (out, *out.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        found = "cannot be written to" if existing.is_dir() else "is a file"
-        raise RunError(f"The folder {out} cannot be made: {existing} {found}. Choose another folder.")
+    check_makeable(out, "folder")
     begun = (out / SEARCH).is_file()
     if not resume and out.is_dir() and any(out.iterdir()):
         found = "holds a search: go on with it by --resume, or choose" if begun else "is not empty. Choose"

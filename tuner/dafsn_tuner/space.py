@@ -128,6 +128,8 @@ def read_space(preset_or_path: str, config: Config) -> Space:
     table: Mapping[str, Any] = {}
     if Path(preset_or_path).is_file():
         table = tomllib.loads(Path(preset_or_path).read_text(encoding="utf-8")).get("search", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"[search] must be a table of fields, found {table!r}.")
     table = dict(table)
     only = table.pop("only", False)
     if not isinstance(only, bool):
@@ -166,6 +168,9 @@ def _read_entry(name: str, entry: Any) -> Choice | Range:
             raise ConfigError(f"[search] {name} mixes types: {entry!r}. Write all values alike (1.0, not 1).")
         return Choice(tuple(entry))
     if isinstance(entry, dict) and {"low", "high"} <= set(entry) <= {"low", "high", "log", "step"}:
+        numbers = [value for key, value in entry.items() if key != "log"]
+        if any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers):
+            raise ConfigError(f"[search] {name} is {entry!r}: low, high and step must be numbers.")
         found = Range(**entry)
         if not (found.low < found.high and (found.step is None or found.step > 0) and (not found.log or found.low > 0)):
             raise ConfigError(
