@@ -49,6 +49,19 @@ def jsonl_source(tmp_path: Path, picture: Callable[..., Image.Image]) -> Callabl
 
 
 @pytest.fixture(scope="session")
+def shapes_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty drawn scenes to train on, and some of the other splits."""
+    from dafsn_tf.data.prepare import prepare
+    from dafsn_tf.data.sources import shapes
+
+    folder = tmp_path_factory.mktemp("shapes") / "data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shapes.read, "__defaults__", (0, {"train": 40, "validation": 10, "test": 12}))
+        prepare("shapes", None, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A few drawn scenes, and a run of one epoch on them: (data, run)."""
     from dafsn_tf.config import load_config

@@ -32,17 +32,6 @@ def tiny_config(*overrides):
 
 
 @pytest.fixture(scope="module")
-def shapes_data(tmp_path_factory):
-    from dafsn_tf.data.sources import shapes
-
-    folder = tmp_path_factory.mktemp("training") / "data"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes.read, "__defaults__", (0, {"train": 40, "validation": 10, "test": 12}))
-        prepare("shapes", None, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def finished(shapes_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run") / "run"
     lines = []

@@ -1,7 +1,8 @@
+import shutil
+
 import pytest
 
 from dafsn_tf.config import load_config
-from dafsn_tf.data.prepare import prepare
 
 TINY = [
     "image.image_size=32",
@@ -25,14 +26,8 @@ def config():
 
 
 @pytest.fixture(scope="session")
-def data(tmp_path_factory):
+def data(shapes_data, tmp_path_factory):
     """Forty scenes, without a test split: whoever wants to read it fails."""
-    from dafsn_tf.data.sources import shapes
-
     folder = tmp_path_factory.mktemp("tuner") / "data"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shapes.read, "__defaults__", (0, {"train": 40, "validation": 10, "test": 12}))
-        prepare("shapes", None, folder)
-    for shard in folder.glob("test-*"):
-        shard.unlink()
+    shutil.copytree(shapes_data, folder, ignore=shutil.ignore_patterns("test-*"))
     return folder
