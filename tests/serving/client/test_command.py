@@ -167,13 +167,15 @@ def test_a_lost_server_leaves_what_it_answered(tmp_path, toy_versions, capsys):
     read_end, write_end = os.pipe()
     with running({"dafsn": toy_versions}) as target, os.fdopen(write_end, "w") as pipe:
         command = [sys.executable, "-m", "dafsn_client", "query", "--target", target, "--input", "-", "--timeout", "2"]
-        with subprocess.Popen(
-            [*command, "--out", str(out)],
-            stdin=read_end,
-            stderr=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job inherits it ignored
-        ) as process:
+        # A background job inherits SIGINT ignored; a handler here is the default in what is started. (Nothing runs
+        # between fork and exec: gRPC's threads of this process make that unsafe.)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = subprocess.Popen([*command, "--out", str(out)], stdin=read_end, stderr=subprocess.PIPE)
+        finally:
+            signal.signal(signal.SIGINT, before)
             os.close(read_end)
+        with process:
             pipe.write("".join(f'{{"text": "text {n}"}}\n' for n in range(64)))
             pipe.flush()
             part = tmp_path / "answers.jsonl.part"
