@@ -133,7 +133,7 @@ class TrainingConfig:
     batch_size: Pairs = 64  # B, images of a batch; each with one random caption
     learning_rate: Positive = 1e-3  # peak, Adam
     beta_1: Share = 0.9  # Adam's first moment
-    weight_decay: NotNegative = 0.0  # decoupled (AdamW)
+    weight_decay: NotNegative = 0.0  # decoupled (AdamW); word embeddings are left out
     schedule: Literal["constant", "cosine", "exponential"] = "cosine"
     warmup_steps: CountOrNone = 100  # steps of linear warm-up
     decay_rate: Decay = 0.98  # per epoch, for schedule "exponential"

@@ -154,7 +154,8 @@ def initial_model(
         use_ema=training.weight_averaging > 0,
         ema_momentum=training.weight_averaging,
     )
-    optimizer.exclude_from_weight_decay(var_names=["log_gamma3"])  # 0 is no place to shrink a sharpness to
+    # 0 is no place to shrink a sharpness to, and a word's vector would shrink in every step that its word is not in.
+    optimizer.exclude_from_weight_decay(var_list=[model.text_encoder.embedding.embeddings], var_names=["log_gamma3"])
     model.compile(
         optimizer=optimizer,
         discriminator_optimizer=keras.optimizers.Adam(discriminator.learning_rate, beta_1=discriminator.beta_1),

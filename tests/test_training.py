@@ -12,7 +12,7 @@ from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
-from dafsn_tf.fitting import feature_progress, learning_rate_schedule, training_vocabulary
+from dafsn_tf.fitting import feature_progress, initial_model, learning_rate_schedule, training_vocabulary
 from dafsn_tf.runs import load_run, write_json
 from dafsn_tf.training import train
 
@@ -240,6 +240,23 @@ def test_word_vectors_that_do_not_fit_are_told_before_the_backbone_is_asked(shap
     wide = tiny_config("image.backbone=inception_v3", "image.image_size=75", "text.embeddings=glove")
     with pytest.raises(ConfigError, match=r"have 100 values, text\.embedding_dim is 8"):
         train(wide, shapes_data, tmp_path / "run", write=lambda line: None)
+
+
+def test_the_vector_of_a_word_that_does_not_occur_keeps_its_length(shapes_data):
+    config = tiny_config("training.weight_decay=2", "training.warmup_steps=0")
+    records = open_split(shapes_data, "train")
+    model = initial_model(config, ["star", "ring"], records.manifest, None)
+    variables = model.encoder_variables
+    before = [variable.numpy() for variable in variables]
+    model.optimizer.apply([keras.ops.zeros_like(variable) for variable in variables], variables)
+    shrunk = {
+        id(variable): not np.array_equal(variable.numpy(), value)
+        for variable, value in zip(variables, before, strict=True)
+        if value.any()
+    }
+    assert not shrunk.pop(id(model.text_encoder.embedding.embeddings))
+    assert shrunk
+    assert all(shrunk.values())
 
 
 @pytest.mark.parametrize(("kind", "end"), [("constant", 1.0), ("cosine", 0.0)])
