@@ -1,0 +1,100 @@
+"""Where the words of a text looked in an image, as arrays and as a figure.
+
+`WordAttention` and its figure are the thin client's, which draws what a server answers without TensorFlow; here they
+are filled by a model at hand.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dafsn_client import InputError
+from dafsn_client.answers import similarities
+from dafsn_client.attention import WordAttention
+from dafsn_client.attention import word_attention as from_similarity
+from dafsn_client.drawing import attention_figure, write_figure
+from dafsn_client.errors import ROW_STATUS
+from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
+from dafsn_tf.errors import DataError, RunError
+from dafsn_tf.evaluation.fusion import Fusion
+from dafsn_tf.preprocessing.text import TextPreprocessor
+from dafsn_tf.retrieval import Encoder
+
+__all__ = ["WordAttention", "attention_figure", "word_attention", "word_attentions", "write_figure"]
+
+
+def word_attention(model: Any, text: str, image: bytes | Path) -> WordAttention:
+    """Return where the words of a text looked in an image.
+
+    Args:
+        model: `DAFSN` with its assets and its backbone, as `from_preset` and `runs.complete_model` give it.
+        text: with at least one word.
+        image: an encoded picture, or its file.
+
+    Raises:
+        RunError: a model without assets, or one that never learned words.
+        DataError: a text or a picture that cannot be used.
+    """
+    return word_attentions(encoder_of(model), [text], [image])[0]
+
+
+def word_attentions(encoder: Encoder, texts: Sequence[str], images: Sequence[bytes | Path]) -> list[WordAttention]:
+    """Return where the words of text i looked in image i; the encoder's graph is traced once for all calls.
+
+    Raises:
+        DataError: a text or a picture that cannot be used.
+    """
+    encoded = [read_picture(image) if isinstance(image, Path) else image for image in images]
+    outputs = encoder.similarity(tf.constant(list(texts)), tf.constant(encoded))
+    return from_outputs(texts, {name: values.numpy() for name, values in outputs.items()})
+
+
+def from_outputs(texts: Sequence[str], outputs: dict[str, np.ndarray]) -> list[WordAttention]:
+    """Return the outputs of `Encoder.similarity`, or of the exported signature, as NumPy arrays.
+
+    Raises:
+        DataError: a row with a status.
+    """
+    for text, status in zip(texts, outputs["status"], strict=True):
+        if status:
+            raise DataError(f"“{text}” and its picture cannot be compared: {ROW_STATUS[int(status)]}.")
+    try:
+        return [from_similarity(*pair) for pair in zip(texts, similarities(texts, outputs), strict=True)]
+    except InputError as error:
+        raise DataError(str(error)) from error
+
+
+def encoder_of(model: Any) -> Encoder:
+    """Return the encoder of a model, to explain many pairs with.
+
+    Raises:
+        RunError: a model without assets, or one that never learned words.
+    """
+    if model.assets is None:
+        raise RunError("This model knows no vocabulary. Take it from a finished run or a preset.")
+    if not model.config.loss.word_weight:
+        raise RunError(
+            "This model was trained without the word loss (loss.word_weight = 0): its words look nowhere in "
+            "particular, and there is nothing to explain. Take a model with it."
+        )
+    text = model.config.text
+    preprocessor = TextPreprocessor(model.assets.vocabulary, text.max_words, text.oov_buckets)
+    return Encoder(model, preprocessor, Fusion.from_dict(model.assets.fusion))
+
+
+def read_picture(path: Path) -> bytes:
+    """Return the picture of a file, encoded and upright, as collections hold it.
+
+    Raises:
+        DataError: no such file, or no picture.
+    """
+    try:
+        with decoder_settings():
+            return normalize_picture(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"The picture {path} cannot be read: {error.strerror or error}.") from error
+    except PictureError as error:
+        raise DataError(f"{path} cannot be used as a picture: {error}.") from error
