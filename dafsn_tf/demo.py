@@ -43,9 +43,10 @@ def run_demo(
         DataError: `out` holds something else.
     """
     from dafsn_tf.data.prepare import prepare
-    from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
+    from dafsn_tf.evaluation.attention import evaluate_attention
+    from dafsn_tf.evaluation.evaluate import evaluate_run
     from dafsn_tf.export import ExportOptions, export_run
-    from dafsn_tf.reporting.tables import metrics_table
+    from dafsn_tf.reporting.tables import metrics_table, pointing_table
     from dafsn_tf.runs import load_run, write_json
     from dafsn_tf.training import train
 
@@ -69,10 +70,7 @@ def run_demo(
     step("exporting for TensorFlow Serving")
     export_run(run, models, data=data, options=ExportOptions(split="test"))  # what it was not trained on
     answer(metrics_table(evaluation))
-    answer(
-        f"pointing game {attention['pointing_game']:.3f} (chance {attention['chance']:.3f}, "
-        f"big objects {attention['big']:.3f}, small {attention['small']:.3f})"
-    )
+    answer(pointing_table(attention))
     step("serving and asking over gRPC")
     _ask_the_server(models, data, out / "pictures", manifest, write, answer)
     step(f"done; everything is in {out}")
