@@ -143,7 +143,8 @@ def _pointing(run: dict) -> list[str]:
     return [
         f"## {run['name']}",
         "",
-        f"{run['attention']['nouns']} nouns; {run['seconds'] / 60:.1f} min on {run['machine']}; commit {run['commit']}.",
+        f"{run['attention']['nouns']} nouns; {run['seconds'] / 60:.1f} min on {run['machine']}; "
+        f"commit {run['commit']}.",
         "",
         "```sh",
         run["command"],

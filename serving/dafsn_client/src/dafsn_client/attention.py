@@ -1,5 +1,6 @@
 """Where the words of a text looked in an image: arrays, and how its regions lie over the photograph."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,6 +9,7 @@ import numpy as np
 from dafsn_client.errors import InputError
 from dafsn_client.results import Similarity
 
+MAX_WORDS = 12  # that a picture shows, where nothing else is asked
 _LEAST_WEIGHT = 0.05  # of the weightiest word's: words below it are not drawn
 
 
@@ -107,6 +109,24 @@ class WordAttention:
         """(T,), what `content` compares: relevance (0 where negative) times the divergence from even, in nats."""
         shares = np.maximum(self.even_shares, 1e-12)
         return np.maximum(self.relevances, 0) * (self.attention * np.log(shares)).sum(axis=1)
+
+    def drawn(self, words: Sequence[int] | None = None, max_words: int = MAX_WORDS) -> list[int]:
+        """Return the places of the words that a picture shows, in the text's order.
+
+        Args:
+            words: places to choose from; `content` where None.
+            max_words: how many at most; the weightiest stay.
+
+        Raises:
+            InputError: a place that the text has no word at, or none at all.
+        """
+        places = self.content if words is None else list(words)
+        if not places or max_words < 1 or not all(0 <= place < len(self.words) for place in places):
+            raise InputError(
+                f"At most {max_words} of the words {places} cannot be drawn: the text has words 0 to "
+                f"{len(self.words) - 1}."
+            )
+        return sorted(sorted(places, key=lambda place: -self.weights[place])[:max_words])
 
     def upsampled(self, word: int, width: int, height: int) -> np.ndarray:
         """Return a word's `even_shares` over a photograph, (height, width): bilinear between the regions' centres.

@@ -3,37 +3,28 @@
 import contextlib
 import math
 import os
-import unicodedata
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
-from dafsn_client.attention import WordAttention
+from dafsn_client.attention import MAX_WORDS, WordAttention
 from dafsn_client.errors import InputError
-from dafsn_client.fonts import drawable, families
+from dafsn_client.fonts import drawable
+from dafsn_client.page import DPI, INK, PALE, Page, wrapped
 
 FORMATS = (".png", ".svg")  # that `write_figure` writes
-MAX_WORDS = 12  # with a map of their own
 
-_WIDTH = 9.6  # inches, of every figure
-_DPI = 120  # pixels an inch
-_MARGIN, _GAP, _LINE = 0.2, 0.18, 0.21  # inches: around all, between pictures, of a line of text
+_WIDTH, _MARGIN, _GAP, _LINE = 9.6, 0.2, 0.18, 0.21  # inches: the figure; around all, between pictures, a table's line
+_INNER = _WIDTH - 2 * _MARGIN
 _COLUMNS = 4  # maps beside each other
+_CELL = (_INNER - (_COLUMNS - 1) * _GAP) / _COLUMNS  # inches, width of a map
 _TALLEST_MAP, _TALLEST_OVERVIEW = 2.6, 3.4  # inches
-_LEGEND_COLUMN = 2.35  # inches
-_INK, _PALE = "#202124", "#5f6368"
-_SHADE = 0.65  # how much of a map's brightness black in the photograph takes
+_TABLE = 2.35  # inches, width of a table of words
+_ROWS = 6  # of a table before a second one stands beside it
 _HINT = (
     "Yellow is where a word looked, dark is where it did not; the frame is the region it looked at most. "
     "One scale for all words: a map of one colour is of a word that preferred no place."
@@ -54,55 +45,18 @@ def attention_figure(
         max_words: how many are drawn at most; the weightiest stay.
 
     Raises:
-        InputError: a place that the text has no word at, or no word to draw.
+        InputError: as `WordAttention.drawn`.
     """
-    drawn = _drawn(attention, words, max_words)
-    overview = _fit(photograph, (_inner() - _GAP) / 2, _TALLEST_OVERVIEW)
-    panel = _fit(photograph, (_inner() - (_COLUMNS - 1) * _GAP) / _COLUMNS, _TALLEST_MAP)
-    page = _Page(attention.text, photograph)
-    title = _wrapped(f"“{drawable(attention.text)}”", _inner(), 11, 4)
-    others = _others(attention, drawn)
-    legend_width = _inner() - overview[0] - _GAP
-    legend_columns = max(1, int(legend_width / _LEGEND_COLUMN))
-    legend_rows = max(min(len(drawn), 6), math.ceil(len(drawn) / legend_columns))
-    rest = _wrapped(others, legend_width, 8.5, 6) if others else []
-    middle = max(overview[1], (legend_rows + 1.6) * _LINE + len(rest) * 1.4 * 8.5 / 72)
-    rows = math.ceil(len(drawn) / _COLUMNS)
-    hint = _wrapped(_HINT, _inner(), 8.5, 3)
-    head = _MARGIN + (len(title) + 2.6) * _LINE
-    maps = rows * (panel[1] + 1.3 * _LINE + _GAP)
-    height = head + middle + 1.5 * _GAP + maps + 3.4 * _LINE + len(hint) * 1.4 * 8.5 / 72 + _MARGIN
-    figure = page.sized(height)
-
-    page.write("Where the words looked", _MARGIN, _MARGIN, 13, weight="bold")
-    page.write_lines(title, _MARGIN, _MARGIN + 1.4 * _LINE, 11)
-    scores = ", ".join(f"{name} {value:.2f}" for name, value in attention.scores.items())
-    page.write(f"scores of the pair: {scores}", _MARGIN, head - 1.2 * _LINE, 9, _PALE)
-
-    _number_peaks(page.picture(_MARGIN, head, overview), attention, drawn)
-    left = _MARGIN + overview[0] + _GAP
-    for column in range(min(legend_columns, math.ceil(len(drawn) / legend_rows))):
-        page.legend_row(left + column * _LEGEND_COLUMN, head, ("", "word", "relevance", "peak"), _PALE)
-    for place, word in enumerate(drawn):
-        column, row = divmod(place, legend_rows)
-        texts = (str(place + 1), attention.words[word], f"{attention.relevances[word]:+.2f}", _peak(attention, word))
-        page.legend_row(left + column * _LEGEND_COLUMN, head + (row + 1.2) * _LINE, texts, _INK)
-    page.write_lines(rest, left, head + (legend_rows + 1.6) * _LINE, 8.5, _PALE)
-
+    drawn = attention.drawn(words, max_words)
     shares = attention.even_shares[drawn]
     norm = LogNorm(min(0.5, float(shares.min())), max(2.0, float(shares.max())))
-    top = head + middle + 1.5 * _GAP
-    for place, word in enumerate(drawn):
-        row, column = divmod(place, _COLUMNS)
-        x = _MARGIN + column * ((_inner() - (_COLUMNS - 1) * _GAP) / _COLUMNS + _GAP)
-        y = top + row * (panel[1] + 1.3 * _LINE + _GAP)
-        name = f"{place + 1}  {drawable(attention.words[word])}"
-        page.write(_wrapped(name, panel[0] - 0.5, 10, 1)[0], x, y, 10)
-        page.write(f"{attention.relevances[word]:+.2f}", x + panel[0], y, 10, _PALE, ha="right")
-        page.map(x, y + 1.1 * _LINE, panel, attention, word, norm)
-    page.colour_bar(norm, top + maps)
-    page.write_lines(hint, _MARGIN, top + maps + 3.3 * _LINE, 8.5, _PALE)
-    return figure
+    page = Page(_WIDTH, photograph, attention.text)
+    y = _write_head(page, attention, _MARGIN)
+    y = _draw_overview(page, attention, drawn, y) + 1.5 * _GAP
+    y = _draw_maps(page, attention, drawn, norm, y)
+    page.colour_bar(_MARGIN + 0.1, y, (4.4, 0.13), norm, "attention, in multiples of an even share")
+    y = page.write_lines(wrapped(_HINT, _INNER, 8.5, 3), _MARGIN, y + 3.3 * _LINE, 8.5, PALE)
+    return page.figure(y + _MARGIN)
 
 
 def write_figure(figure: Figure, path: Path) -> None:
@@ -112,9 +66,10 @@ def write_figure(figure: Figure, path: Path) -> None:
         InputError: another suffix, or a file that cannot be written.
     """
     check_figure_path(path)
+    suffix = path.suffix.lower()
     aside = path.with_name(f".{path.name}.tmp")
     try:
-        figure.savefig(aside, format=path.suffix.lower()[1:], dpi=_DPI, metadata=_metadata(path))
+        figure.savefig(aside, format=suffix[1:], dpi=DPI, metadata={"Date": None} if suffix == ".svg" else {})
         os.replace(aside, path)
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -136,153 +91,68 @@ def check_figure_path(path: Path) -> None:
         raise InputError(f"{path} cannot be written: there is no folder {path.absolute().parent}. Make it first.")
 
 
-class _Page:
-    """A figure that is laid out in inches from its upper left corner."""
-
-    def __init__(self, text: str, photograph: Image.Image) -> None:
-        self._families = families(drawable(text))
-        self._photograph = photograph.convert("RGB")
-        self._height = 0.0
-        self._figure = Figure()
-
-    def sized(self, height: float) -> Figure:
-        """Return the empty figure, so many inches high."""
-        self._height = height
-        self._figure = Figure(figsize=(_WIDTH, height), dpi=_DPI, facecolor="white")
-        FigureCanvasAgg(self._figure)
-        return self._figure
-
-    def write(self, text: str, x: float, y: float, size: float, color: str = _INK, **options: Any) -> None:
-        """Write a line; (x, y) is the upper left corner of its letters, or the upper right one with ha="right"."""
-        place = (x / _WIDTH, 1 - (y + 0.8 * size / 72) / self._height)
-        options = {"va": "baseline", "family": self._families, "parse_math": False, **options}
-        self._figure.text(*place, text, size=size, color=color, **options)
-
-    def write_lines(self, lines: Sequence[str], x: float, y: float, size: float, color: str = _INK) -> None:
-        """Write lines one below the other."""
-        for number, line in enumerate(lines):
-            self.write(line, x, y + number * 1.4 * size / 72, size, color)
-
-    def picture(self, x: float, y: float, size: tuple[float, float]) -> Axes:
-        """Draw the photograph; coordinates of the axes are shares of its width and height."""
-        return self._image(x, y, size, np.asarray(self._resized(size)))
-
-    def map(
-        self, x: float, y: float, size: tuple[float, float], attention: WordAttention, word: int, norm: LogNorm
-    ) -> None:
-        """Draw a word's map, shaded by the photograph's greys, and the frame of its peak region."""
-        grey = np.asarray(self._resized(size).convert("L"), np.float64) / 255
-        heat = attention.upsampled(word, grey.shape[1], grey.shape[0])
-        shade = 1 - _SHADE * (1 - grey)
-        axes = self._image(x, y, size, colormaps["viridis"](norm(heat))[..., :3] * shade[..., None])
-        left, top, right, bottom = attention.region_boxes[attention.peaks[word]]
-        for colour, line in (("black", 2.4), ("white", 1.2)):
-            frame = Rectangle((left, top), right - left, bottom - top, fill=False, edgecolor=colour, linewidth=line)
-            axes.add_patch(frame)
-
-    def _resized(self, size: tuple[float, float]) -> Image.Image:
-        pixels = (max(1, round(size[0] * _DPI)), max(1, round(size[1] * _DPI)))
-        return self._photograph.resize(pixels, Image.Resampling.LANCZOS)
-
-    def _image(self, x: float, y: float, size: tuple[float, float], pixels: np.ndarray) -> Axes:
-        width, height = size
-        axes: Axes = self._figure.add_axes(
-            (x / _WIDTH, 1 - (y + height) / self._height, width / _WIDTH, height / self._height)
-        )
-        axes.imshow(pixels, extent=(0, 1, 1, 0), aspect="auto")
-        axes.set(xlim=(0, 1), ylim=(1, 0))
-        axes.set_axis_off()
-        return axes
-
-    def legend_row(self, x: float, y: float, texts: Sequence[str], color: str) -> None:
-        """Write number, word, relevance and peak into their columns."""
-        number, word, relevance, peak = texts
-        self.write(number, x + 0.22, y, 9.5, color, ha="right", weight="bold")
-        self.write(_wrapped(drawable(word), 0.85, 9.5, 1)[0], x + 0.3, y, 9.5, color)
-        self.write(relevance, x + 1.75, y, 9.5, color, ha="right")
-        self.write(peak, x + 2.2, y, 9.5, color, ha="right")
-
-    def colour_bar(self, norm: LogNorm, y: float) -> None:
-        """Draw the scale of all maps."""
-        place = (_MARGIN / _WIDTH + 0.01, 1 - (y + 0.13) / self._height, 4.4 / _WIDTH, 0.13 / self._height)
-        bar = self._figure.colorbar(
-            ScalarMappable(norm, "viridis"), cax=self._figure.add_axes(place), orientation="horizontal"
-        )
-        bar.ax.xaxis.set_major_locator(LogLocator(base=2))
-        bar.ax.xaxis.set_minor_locator(NullLocator())
-        bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
-        bar.ax.tick_params(labelsize=9, colors=_INK)
-        bar.set_label("attention, in multiples of an even share", size=9, color=_INK)
+def _write_head(page: Page, attention: WordAttention, y: float) -> float:
+    """Write what is shown; return where it ends."""
+    page.write("Where the words looked", _MARGIN, y, 13, weight="bold")
+    lines = wrapped(f"“{drawable(attention.text)}”", _INNER, 11, 4)
+    y = page.write_lines(lines, _MARGIN, y + 1.4 * _LINE, 11)
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in attention.scores.items())
+    return page.write_lines([f"scores of the pair: {scores}"], _MARGIN, y + 0.04, 9, PALE) + 0.06
 
 
-def _inner() -> float:
-    return _WIDTH - 2 * _MARGIN
-
-
-def _drawn(attention: WordAttention, words: Sequence[int] | None, max_words: int) -> list[int]:
-    places = attention.content if words is None else list(words)
-    if not places or not all(0 <= place < len(attention.words) for place in places):
-        raise InputError(f"Words {places} cannot be drawn: the text has words 0 to {len(attention.words) - 1}.")
-    return sorted(sorted(places, key=lambda place: -attention.weights[place])[:max_words])
-
-
-def _others(attention: WordAttention, drawn: Sequence[int]) -> str:
-    left = [
+def _draw_overview(page: Page, attention: WordAttention, drawn: Sequence[int], y: float) -> float:
+    """Draw the photograph with the peaks' numbers, and what they stand for beside it; return where both end."""
+    size = page.fit((_INNER - _GAP) / 2, _TALLEST_OVERVIEW)
+    page.picture(_MARGIN, y, size, _numbered_peaks(attention, drawn))
+    left = _MARGIN + size[0] + _GAP
+    width = _WIDTH - _MARGIN - left
+    tables = max(1, int(width / _TABLE))
+    rows = max(min(len(drawn), _ROWS), math.ceil(len(drawn) / tables))
+    for place, word in enumerate(drawn):
+        table, row = divmod(place, rows)
+        x = left + table * _TABLE
+        if row == 0:
+            _write_row(page, x, y, ("", "word", "relevance", "peak"), PALE)
+        peak = f"{attention.even_shares[word].max():.1f}×"
+        texts = (str(place + 1), drawable(attention.words[word]), f"{attention.relevances[word]:+.2f}", peak)
+        _write_row(page, x, y + (row + 1.2) * _LINE, texts, INK)
+    others = [
         f"{word} {relevance:+.2f}"
         for place, (word, relevance) in enumerate(zip(attention.words, attention.relevances, strict=True))
         if place not in drawn
     ]
-    return drawable("No map: " + ", ".join(left)) if left else ""
+    lines = wrapped(drawable("No map: " + ", ".join(others)), width, 8.5, 6) if others else []
+    return max(y + size[1], page.write_lines(lines, left, y + (rows + 1.6) * _LINE, 8.5, PALE))
 
 
-def _peak(attention: WordAttention, word: int) -> str:
-    return f"{attention.even_shares[word].max():.1f}×"
+def _write_row(page: Page, x: float, y: float, texts: Sequence[str], color: str) -> None:
+    number, word, relevance, peak = texts
+    page.write(number, x + 0.22, y, 9.5, color, ha="right", weight="bold")
+    page.write(wrapped(word, 0.85, 9.5, 1)[0], x + 0.3, y, 9.5, color)
+    page.write(relevance, x + 1.75, y, 9.5, color, ha="right")
+    page.write(peak, x + 2.2, y, 9.5, color, ha="right")
 
 
-def _number_peaks(axes: Axes, attention: WordAttention, drawn: Sequence[int]) -> None:
-    """Write the words' numbers where they looked most; those of one region side by side."""
+def _draw_maps(page: Page, attention: WordAttention, drawn: Sequence[int], norm: LogNorm, y: float) -> float:
+    """Draw a map of each word, in rows; return where they end."""
+    size = page.fit(_CELL, _TALLEST_MAP)
+    title_width = max(size[0], 1.4)
+    row_height = size[1] + 1.3 * _LINE + _GAP
+    for place, word in enumerate(drawn):
+        row, column = divmod(place, _COLUMNS)
+        x, top = _MARGIN + column * (_CELL + _GAP), y + row * row_height
+        name = f"{place + 1}  {drawable(attention.words[word])}"
+        page.write(wrapped(name, title_width - 0.5, 10, 1)[0], x, top, 10)
+        page.write(f"{attention.relevances[word]:+.2f}", x + title_width, top, 10, PALE, ha="right")
+        frame = attention.region_boxes[attention.peaks[word]]
+        page.map(x, top + 1.1 * _LINE, size, partial(attention.upsampled, word), frame, norm)
+    return y + math.ceil(len(drawn) / _COLUMNS) * row_height
+
+
+def _numbered_peaks(attention: WordAttention, drawn: Sequence[int]) -> list[tuple[str, float, float]]:
+    """Return the words' numbers with x and y of the regions they looked at most; those of one region in one."""
     numbers: dict[int, list[str]] = {}
     for number, word in enumerate(drawn, start=1):
         numbers.setdefault(int(attention.peaks[word]), []).append(str(number))
-    for region, group in numbers.items():
-        x, y = attention.region_centres[region]
-        box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": _INK, "linewidth": 1}
-        axes.text(x, y, ", ".join(group), ha="center", va="center", size=9, weight="bold", color=_INK, bbox=box)
-
-
-def _fit(photograph: Image.Image, width: float, height: float) -> tuple[float, float]:
-    """Return width and height in inches of the photograph in a box."""
-    scale = min(width / photograph.width, height / photograph.height)
-    return photograph.width * scale, photograph.height * scale
-
-
-def _wrapped(text: str, width: float, size: float, max_lines: int) -> list[str]:
-    """Return one to `max_lines` lines of a text that fit into so many inches; what is left over becomes an ellipsis."""
-    room = width * 72 / size  # ems
-    lines, line = [], ""
-    for part in _parts(text):
-        if line and _ems(line + part.rstrip()) > room:
-            lines, line = [*lines, line.rstrip()], ""
-        line += part
-    lines.append(line.rstrip())
-    if len(lines) > max_lines:
-        lines = [*lines[: max_lines - 1], lines[max_lines - 1] + "…"]
-    while len(lines[-1]) > 1 and _ems(lines[-1]) > room:
-        lines[-1] = lines[-1].rstrip("…")[:-1] + "…"
-    return lines
-
-
-def _parts(text: str) -> list[str]:
-    """Return what lines may be broken after: words with their space, and pieces of those without any for long."""
-    words = text.split(" ")
-    spaced = [word + " " for word in words[:-1]] + words[-1:]
-    return [word[start : start + 12] for word in spaced for start in range(0, len(word), 12)]
-
-
-def _ems(text: str) -> float:
-    """Return about how wide a text is; generous, as nothing is drawn to measure it."""
-    return sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.56 for letter in text)
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    return {"Date": None} if path.suffix.lower() == ".svg" else {}
+    centres = attention.region_centres.tolist()
+    return [(", ".join(group), centres[region][0], centres[region][1]) for region, group in numbers.items()]
