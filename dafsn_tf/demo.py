@@ -102,10 +102,11 @@ def _ask_the_server(
 ) -> None:
     from PIL import Image
 
-    from dafsn_client import Client
+    from dafsn_client import Client, word_attention
     from dafsn_server.process import running
     from dafsn_tf.data.records import open_split
-    from dafsn_tf.reporting.pictures import Found, attention_sheet, gallery
+    from dafsn_tf.reporting.attention import attention_figure, write_figure
+    from dafsn_tf.reporting.pictures import Found, gallery
 
     records = open_split(data, "test")
     chosen = range(0, len(records), max(1, len(records) // SHOWN))[:SHOWN]
@@ -128,15 +129,9 @@ def _ask_the_server(
         ],
         pictures / "found.png",
     )
-    for number, (index, similarity) in enumerate(zip(chosen, explained, strict=False), start=1):
-        attention_sheet(
-            picture(index),
-            [word.word for word in similarity.words],
-            [word.relevance for word in similarity.words],
-            similarity.attention,
-            similarity.region_centres,
-            pictures / f"attention-{number}.png",
-        )
+    for number, (index, query, similarity) in enumerate(zip(chosen, queries, explained, strict=False), start=1):
+        figure = attention_figure(word_attention(query, similarity), picture(index))
+        write_figure(figure, pictures / f"attention-{number}.png")
     answer(f"pictures of what was found and where the words looked: {pictures}")
     answer("answers over gRPC:")
     for query, index, hits in zip(queries, chosen, found, strict=True):

@@ -25,16 +25,17 @@ def explain(
     """Draw words and regions of one pair, and print how relevant each word is."""
     from dafsn_client import ClientError
     from dafsn_client.command.rendering import attention_lines
-    from dafsn_client.drawing import check_figure_path, write_figure
+    from dafsn_client.drawing import check_figure_path
 
     try:
         check_figure_path(out)
-        from dafsn_tf.reporting.attention import explain as explained
-
-        attention, figure = explained(model, text, image, weights)
-        for line in attention_lines(attention):
-            typer.echo(line)
-        write_figure(figure, out)
     except ClientError as error:
         raise DataError(str(error)) from error
+    from dafsn_tf.reporting.attention import explain as explained
+    from dafsn_tf.reporting.attention import write_figure
+
+    attention, figure = explained(model, text, image, weights)
+    for line in attention_lines(attention):
+        typer.echo(line)
+    write_figure(figure, out)
     say(f"words and regions: {out}")

@@ -18,7 +18,8 @@ from dafsn_client import InputError
 from dafsn_client.answers import similarities
 from dafsn_client.attention import WordAttention
 from dafsn_client.attention import word_attention as from_similarity
-from dafsn_client.drawing import attention_figure, write_figure
+from dafsn_client.drawing import attention_figure
+from dafsn_client.drawing import write_figure as write_by_client
 from dafsn_client.errors import ROW_STATUS
 from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
 from dafsn_tf.errors import DataError, RunError
@@ -147,6 +148,18 @@ def encoder_of(model: Any) -> Encoder:
     text = model.config.text
     preprocessor = TextPreprocessor(model.assets.vocabulary, text.max_words, text.oov_buckets)
     return Encoder(model, preprocessor, Fusion.from_dict(model.assets.fusion))
+
+
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG or SVG, by the file's suffix, aside first.
+
+    Raises:
+        DataError: another suffix, or a file that cannot be written.
+    """
+    try:
+        write_by_client(figure, path)
+    except InputError as error:
+        raise DataError(str(error)) from error
 
 
 def read_picture(path: Path) -> bytes:
