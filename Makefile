@@ -21,7 +21,7 @@ demo: $(INSTALLED) ## The whole way on generated scenes: data, training, evaluat
 	$(BIN)/dafsn demo
 
 pictures: demo ## Run the demo and take its pictures into the README (docs/pictures)
-	cp demo/pictures/found.png demo/pictures/attention-1.png docs/pictures/
+	$(BIN)/python docs/pictures/renew.py demo/pictures
 
 test: $(INSTALLED) ## The default tests (under 8 minutes on 2 cores)
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
