@@ -14,7 +14,7 @@ from PIL import Image
 from dafsn_client.attention import MAX_WORDS, WordAttention
 from dafsn_client.errors import InputError
 from dafsn_client.fonts import drawable
-from dafsn_client.page import DPI, INK, PALE, Page, wrapped
+from dafsn_client.page import DPI, INK, PALE, Page
 
 FORMATS = (".png", ".svg")  # that `write_figure` writes
 
@@ -55,7 +55,7 @@ def attention_figure(
     y = _draw_overview(page, attention, drawn, y) + 1.5 * _GAP
     y = _draw_maps(page, attention, drawn, norm, y)
     page.colour_bar(_MARGIN + 0.1, y, (4.4, 0.13), norm, "attention, in multiples of an even share")
-    y = page.write_lines(wrapped(_HINT, _INNER, 8.5, 3), _MARGIN, y + 3.3 * _LINE, 8.5, PALE)
+    y = page.write_lines(page.wrapped(_HINT, _INNER, 8.5, 3), _MARGIN, y + 3.3 * _LINE, 8.5, PALE)
     return page.figure(y + _MARGIN)
 
 
@@ -94,7 +94,7 @@ def check_figure_path(path: Path) -> None:
 def _write_head(page: Page, attention: WordAttention, y: float) -> float:
     """Write what is shown; return where it ends."""
     page.write("Where the words looked", _MARGIN, y, 13, weight="bold")
-    lines = wrapped(f"“{drawable(attention.text)}”", _INNER, 11, 4)
+    lines = page.wrapped(f"“{drawable(attention.text)}”", _INNER, 11, 4)
     y = page.write_lines(lines, _MARGIN, y + 1.4 * _LINE, 11)
     scores = ", ".join(f"{name} {value:.2f}" for name, value in attention.scores.items())
     return page.write_lines([f"scores of the pair: {scores}"], _MARGIN, y + 0.04, 9, PALE) + 0.06
@@ -121,14 +121,14 @@ def _draw_overview(page: Page, attention: WordAttention, drawn: Sequence[int], y
         for place, (word, relevance) in enumerate(zip(attention.words, attention.relevances, strict=True))
         if place not in drawn
     ]
-    lines = wrapped(drawable("No map: " + ", ".join(others)), width, 8.5, 6) if others else []
+    lines = page.wrapped(drawable("No map: " + ", ".join(others)), width, 8.5, 6) if others else []
     return max(y + size[1], page.write_lines(lines, left, y + (rows + 1.6) * _LINE, 8.5, PALE))
 
 
 def _write_row(page: Page, x: float, y: float, texts: Sequence[str], color: str) -> None:
     number, word, relevance, peak = texts
     page.write(number, x + 0.22, y, 9.5, color, ha="right", weight="bold")
-    page.write(wrapped(word, 0.85, 9.5, 1)[0], x + 0.3, y, 9.5, color)
+    page.write(page.wrapped(word, 0.85, 9.5, 1)[0], x + 0.3, y, 9.5, color)
     page.write(relevance, x + 1.75, y, 9.5, color, ha="right")
     page.write(peak, x + 2.2, y, 9.5, color, ha="right")
 
@@ -142,7 +142,7 @@ def _draw_maps(page: Page, attention: WordAttention, drawn: Sequence[int], norm:
         row, column = divmod(place, _COLUMNS)
         x, top = _MARGIN + column * (_CELL + _GAP), y + row * row_height
         name = f"{place + 1}  {drawable(attention.words[word])}"
-        page.write(wrapped(name, title_width - 0.5, 10, 1)[0], x, top, 10)
+        page.write(page.wrapped(name, title_width - 0.5, 10, 1)[0], x, top, 10)
         page.write(f"{attention.relevances[word]:+.2f}", x + title_width, top, 10, PALE, ha="right")
         frame = attention.region_boxes[attention.peaks[word]]
         page.map(x, top + 1.1 * _LINE, size, partial(attention.upsampled, word), frame, norm)

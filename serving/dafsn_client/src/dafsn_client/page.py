@@ -1,6 +1,5 @@
 """A page of a photograph, maps over it and lines of text, laid out in inches from its upper left corner."""
 
-import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
@@ -22,6 +23,7 @@ INK, PALE = "#202124", "#5f6368"
 SPACING = 1.4  # of lines, in heights of letters
 
 _SHADE = 0.65  # how much of a map's brightness black in the photograph takes
+_LONG_WORD = 26  # letters; longer ones are broken anywhere
 
 Size = tuple[float, float]
 
@@ -48,6 +50,24 @@ class Page:
         for draw in self._parts:
             draw(figure, height)
         return figure
+
+    def wrapped(self, text: str, width: float, size: float, max_lines: int) -> list[str]:
+        """Return one to `max_lines` lines of a text that fit into so many inches; the rest becomes an ellipsis."""
+        lines, line = [], ""
+        for part in _parts(text):
+            if line and self._inches(line + part.rstrip(), size) > width:
+                lines, line = [*lines, line.rstrip()], ""
+            line += part
+        lines.append(line.rstrip())
+        if len(lines) > max_lines:
+            lines = [*lines[: max_lines - 1], lines[max_lines - 1] + "…"]
+        while len(lines[-1]) > 1 and self._inches(lines[-1], size) > width:
+            lines[-1] = lines[-1].rstrip("…")[:-1] + "…"
+        return lines
+
+    def _inches(self, text: str, size: float) -> float:
+        fonts = FontProperties(family=self._families, size=size)
+        return text_to_path.get_text_width_height_descent(text, fonts, False)[0] / 72
 
     def write(self, line: str, x: float, y: float, size: float, color: str = INK, **options: Any) -> None:
         """Write a line; (x, y) is the upper left corner of its letters, or the upper right one with ha="right"."""
@@ -140,29 +160,12 @@ class Page:
         return x / self.width, 1 - (y + size[1]) / height, size[0] / self.width, size[1] / height
 
 
-def wrapped(text: str, width: float, size: float, max_lines: int) -> list[str]:
-    """Return one to `max_lines` lines of a text that fit into so many inches; what is left over becomes an ellipsis."""
-    room = width * 72 / size  # ems
-    lines, line = [], ""
-    for part in _parts(text):
-        if line and _ems(line + part.rstrip()) > room:
-            lines, line = [*lines, line.rstrip()], ""
-        line += part
-    lines.append(line.rstrip())
-    if len(lines) > max_lines:
-        lines = [*lines[: max_lines - 1], lines[max_lines - 1] + "…"]
-    while len(lines[-1]) > 1 and _ems(lines[-1]) > room:
-        lines[-1] = lines[-1].rstrip("…")[:-1] + "…"
-    return lines
-
-
 def _parts(text: str) -> list[str]:
-    """Return what lines may be broken after: words with their space, and pieces of those without any for long."""
+    """Return what lines may be broken after: words with their space, and pieces of very long ones."""
     words = text.split(" ")
     spaced = [word + " " for word in words[:-1]] + words[-1:]
-    return [word[start : start + 12] for word in spaced for start in range(0, len(word), 12)]
-
-
-def _ems(text: str) -> float:
-    """Return about how wide a text is; generous, as nothing is drawn to measure it."""
-    return sum(1.0 if unicodedata.east_asian_width(letter) in "WF" else 0.56 for letter in text)
+    return [
+        piece
+        for word in spaced
+        for piece in ([word] if len(word) <= _LONG_WORD else (word[at : at + 8] for at in range(0, len(word), 8)))
+    ]
