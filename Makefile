@@ -20,6 +20,9 @@ install: $(INSTALLED) ## Set up .venv with the pinned versions
 demo: $(INSTALLED) ## The whole way on generated scenes: data, training, evaluation, export, server, answers
 	$(BIN)/dafsn demo
 
+pictures: demo ## Run the demo and take its pictures into the README (docs/pictures)
+	$(BIN)/python docs/pictures/renew.py demo/pictures
+
 test: $(INSTALLED) ## The default tests (under 8 minutes on 2 cores)
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
@@ -49,4 +52,4 @@ results: $(INSTALLED) ## Build benchmarks/RESULTS.md from benchmarks/runs/*.json
 pins: ## Renew pins.txt from pyproject.toml
 	$(UV) pip compile --quiet --no-header --no-annotate --universal --python-version 3.11 --group dev pyproject.toml serving/dafsn_client/pyproject.toml --no-emit-package dafsn-client -o pins.txt --upgrade
 
-.PHONY: help install demo test test-all conformance lint reproduce results pins
+.PHONY: help install demo pictures test test-all conformance lint reproduce results pins

@@ -26,7 +26,7 @@ METRICS = ("map@all", "recall@1", "recall@5", "recall@10", "median_rank")
 
 
 def record(name: str, evaluations: list[Path], command: str, seconds: float, attention: Path | None, note: str) -> None:
-    """Write runs/NAME.json from the files that `dafsn evaluate --json` wrote, one a seed."""
+    """Write runs/NAME.json from the files that `dafsn evaluate --json` wrote, one a seed, and its `--attention`."""
     run = {
         "name": name,
         "command": command,
@@ -35,8 +35,9 @@ def record(name: str, evaluations: list[Path], command: str, seconds: float, att
         "commit": subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True, cwd=HERE
         ).stdout.strip(),
-        "evaluations": [json.loads(path.read_text()) for path in evaluations],
     }
+    if evaluations:
+        run["evaluations"] = [json.loads(path.read_text()) for path in evaluations]
     if attention:
         run["attention"] = json.loads(attention.read_text())
     if note:
@@ -95,7 +96,9 @@ def readme() -> str:
 def _section_of(run: dict) -> Callable[[dict], list[str]]:
     if "comparison" in run:
         return _comparison
-    return _scenarios if "scenarios" in run else _section
+    if "scenarios" in run:
+        return _scenarios
+    return _section if "evaluations" in run else _pointing
 
 
 def _runs() -> list[dict]:
@@ -130,6 +133,26 @@ def _scenarios(run: dict) -> list[str]:
     for scenario, figures in run["scenarios"].items():
         lines += [f"| {scenario} | {what} | {figure} |" for what, figure in figures.items()]
     return lines
+
+
+def _pointing(run: dict) -> list[str]:
+    """Return the section of a pointing game by itself, with its controls."""
+    from dafsn_tf.reporting.tables import pointing_rows
+
+    heading, *rows = pointing_rows(run["attention"])
+    return [
+        f"## {run['name']}",
+        "",
+        f"{run['attention']['nouns']} nouns; {run['seconds'] / 60:.1f} min on {run['machine']}; "
+        f"commit {run['commit']}.",
+        "",
+        "```sh",
+        run["command"],
+        "```",
+        "",
+        *([run["note"], ""] if "note" in run else []),
+        *(f"| {' | '.join(row)} |" for row in (heading, ("---",) * len(heading), *rows)),
+    ]
 
 
 def _comparison(run: dict) -> list[str]:
@@ -204,7 +227,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="action")
     recorder = commands.add_parser("record", help="write runs/NAME.json from evaluations")
     recorder.add_argument("name")
-    recorder.add_argument("--evaluation", type=Path, nargs="+", required=True, help="files of dafsn evaluate --json")
+    recorder.add_argument("--evaluation", type=Path, nargs="*", default=[], help="files of dafsn evaluate --json")
     recorder.add_argument("--attention", type=Path, help="file of dafsn evaluate --attention")
     recorder.add_argument("--command", required=True, help="the commands that made them")
     recorder.add_argument("--seconds", type=float, required=True, help="wall time of those commands")
@@ -217,6 +240,8 @@ def main() -> None:
         print(beside(options.name, options.evaluation))
         return
     if options.action == "record":
+        if not (options.evaluation or options.attention):
+            recorder.error("nothing to record: give --evaluation, --attention or both")
         record(options.name, options.evaluation, options.command, options.seconds, options.attention, options.note)
     (HERE / "RESULTS.md").write_text(results(), encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")

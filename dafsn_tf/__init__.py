@@ -1,8 +1,8 @@
 """DAFSN for Keras and TensorFlow: search pictures with words and words with pictures.
 
-`DAFSN` is the model, `load_config` its configuration, `prepare`, `train`, `load_run`, `evaluate_run`, `export_run` and
-`Index` the way from a folder of pictures to answers. Names are imported when they are used, so that `import dafsn_tf`
-is quick.
+`DAFSN` is the model, `load_config` its configuration, `prepare`, `train`, `load_run`, `evaluate_run`, `explain`,
+`export_run` and `Index` the way from a folder of pictures to answers. Names are imported when they are used, so that
+`import dafsn_tf` is quick.
 """
 
 import importlib
@@ -13,6 +13,7 @@ _PLACES = {
     "Config": "dafsn_tf.config",
     "Index": "dafsn_tf.retrieval",
     "evaluate_run": "dafsn_tf.evaluation.evaluate",
+    "explain": "dafsn_tf.reporting.attention",
     "export_run": "dafsn_tf.export",
     "load_config": "dafsn_tf.config",
     "load_run": "dafsn_tf.runs",

@@ -43,9 +43,10 @@ def run_demo(
         DataError: `out` holds something else.
     """
     from dafsn_tf.data.prepare import prepare
-    from dafsn_tf.evaluation.evaluate import evaluate_attention, evaluate_run
+    from dafsn_tf.evaluation.attention import evaluate_attention
+    from dafsn_tf.evaluation.evaluate import evaluate_run
     from dafsn_tf.export import ExportOptions, export_run
-    from dafsn_tf.reporting.tables import metrics_table
+    from dafsn_tf.reporting.tables import metrics_table, pointing_table
     from dafsn_tf.runs import load_run, write_json
     from dafsn_tf.training import train
 
@@ -69,10 +70,7 @@ def run_demo(
     step("exporting for TensorFlow Serving")
     export_run(run, models, data=data, options=ExportOptions(split="test"))  # what it was not trained on
     answer(metrics_table(evaluation))
-    answer(
-        f"pointing game {attention['pointing_game']:.3f} (chance {attention['chance']:.3f}, "
-        f"big objects {attention['big']:.3f}, small {attention['small']:.3f})"
-    )
+    answer(pointing_table(attention))
     step("serving and asking over gRPC")
     _ask_the_server(models, data, out / "pictures", manifest, write, answer)
     step(f"done; everything is in {out}")
@@ -104,10 +102,11 @@ def _ask_the_server(
 ) -> None:
     from PIL import Image
 
-    from dafsn_client import Client
+    from dafsn_client import Client, word_attention
     from dafsn_server.process import running
     from dafsn_tf.data.records import open_split
-    from dafsn_tf.reporting.pictures import Found, attention_sheet, gallery
+    from dafsn_tf.reporting.attention import attention_figure, write_figure
+    from dafsn_tf.reporting.pictures import Found, gallery
 
     records = open_split(data, "test")
     chosen = range(0, len(records), max(1, len(records) // SHOWN))[:SHOWN]
@@ -130,15 +129,9 @@ def _ask_the_server(
         ],
         pictures / "found.png",
     )
-    for number, (index, similarity) in enumerate(zip(chosen, explained, strict=False), start=1):
-        attention_sheet(
-            picture(index),
-            [word.word for word in similarity.words],
-            [word.relevance for word in similarity.words],
-            similarity.attention,
-            similarity.region_centres,
-            pictures / f"attention-{number}.png",
-        )
+    for number, (index, query, similarity) in enumerate(zip(chosen, queries, explained, strict=False), start=1):
+        figure = attention_figure(word_attention(query, similarity), picture(index))
+        write_figure(figure, pictures / f"attention-{number}.png")
     answer(f"pictures of what was found and where the words looked: {pictures}")
     answer("answers over gRPC:")
     for query, index, hits in zip(queries, chosen, found, strict=True):

@@ -18,7 +18,8 @@ from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.evaluation.protocols import Collection
 from dafsn_tf.preprocessing.status import Status
-from dafsn_tf.reporting.pictures import Found, attention_sheet, gallery
+from dafsn_tf.reporting.attention import attention_figure, word_attentions, write_figure
+from dafsn_tf.reporting.pictures import Found, gallery
 from dafsn_tf.retrieval import Encoder, Index
 from dafsn_tf.runs import Run, complete_model
 
@@ -103,19 +104,9 @@ class PictureFolder:
         asked = [(query, row[0].path) for query, row in zip(queries, hits, strict=True) if row]
         for number, (query, path) in enumerate(asked, start=1):
             picture = _picture(path)
-            seen = self.encoder.similarity(tf.constant([query]), tf.constant([picture]))
-            mask = seen["word_mask"].numpy()[0]
-            encoded = query.encode()
-            words = [encoded[start:stop].decode() for start, stop in seen["word_offsets"].numpy()[0][mask]]
+            (attention,) = word_attentions(self.encoder, [query], [picture])
             files.append(out / f"attention-{number}.png")
-            attention_sheet(
-                _opened(picture),
-                words,
-                seen["word_relevance"].numpy()[0][mask],
-                seen["attention"].numpy()[0][mask],
-                seen["region_centres"].numpy()[0],
-                files[-1],
-            )
+            write_figure(attention_figure(attention, _opened(picture)), files[-1])
         return files
 
 

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import runpy
 import shlex
 import signal
 import socket
@@ -149,5 +150,9 @@ def test_the_demo(few_scenes, tmp_path):
     for name in ("evaluation.json", "attention.json", "pictures", "saved_models/dafsn/1"):
         assert f"demo/{name}" in text
         assert (tmp_path / "demo" / name).exists()
+    renew = runpy.run_path(str(ROOT / "docs" / "pictures" / "renew.py"))["renew"]
+    renew(tmp_path / "demo" / "pictures", tmp_path)  # the README's pictures are the demo's
+    for name in re.findall(r'src="docs/pictures/([^"]+)"', text):
+        assert (tmp_path / name).exists()
     assert "answers over gRPC:" in answered
     assert "done; everything is in" in said[-1]

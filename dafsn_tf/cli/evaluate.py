@@ -29,8 +29,9 @@ def evaluate(
     """Measure a run: both directions, three scores, MAP, recall, median rank, chance."""
     check_writable(json_file, "--json")
     check_writable(attention_file, "--attention")
-    from dafsn_tf.evaluation.evaluate import check_attention, evaluate_attention, evaluate_run
-    from dafsn_tf.reporting.tables import metrics_table
+    from dafsn_tf.evaluation.attention import check_attention, evaluate_attention
+    from dafsn_tf.evaluation.evaluate import evaluate_run
+    from dafsn_tf.reporting.tables import metrics_table, pointing_table
     from dafsn_tf.runs import load_run, write_json
 
     if attention_file:
@@ -46,7 +47,7 @@ def evaluate(
     if attention_file:
         attention = evaluate_attention(loaded, data, split)
         write_json(attention_file, attention)
-        typer.echo(f"pointing game {json.dumps(attention)}")
+        typer.echo(pointing_table(attention))
 
 
 def _progress() -> Callable[[int, int], None]:

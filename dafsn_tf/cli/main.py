@@ -9,6 +9,7 @@ from dafsn_tf.cli.ablate import ablate
 from dafsn_tf.cli.compare import Lists, compare
 from dafsn_tf.cli.demo import demo
 from dafsn_tf.cli.evaluate import evaluate
+from dafsn_tf.cli.explain import explain
 from dafsn_tf.cli.export import export
 from dafsn_tf.cli.prepare import prepare
 from dafsn_tf.cli.query import PassedOn, query
@@ -24,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, train, evaluate, compare, ablate, tune, export, serve, query, demo):
+for command in (prepare, train, evaluate, compare, ablate, tune, export, serve, query, explain, demo):
     app.command(cls={query: PassedOn, compare: Lists, ablate: Lists, tune: Lists}.get(command))(command)
 
 

@@ -10,11 +10,9 @@ from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import FrozenFeatures, Progress
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
-from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embedder, Embeddings
 from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
 from dafsn_tf.evaluation.modality_gap import modality_gap
-from dafsn_tf.evaluation.pointing import NO_MENTIONS, PointingGame
 from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
 from dafsn_tf.evaluation.scoring import label_scores, sentence_scores, word_scores
 from dafsn_tf.runs import Run, split_features
@@ -92,45 +90,6 @@ def evaluate_run(
         **evaluate_scores(scores, embeddings.collection),
         **gap,
     }
-
-
-def check_attention(data: Path, split: str = "test") -> None:
-    """Refuse a split that `evaluate_attention` cannot measure, before anything is computed.
-
-    Raises:
-        DataError: no such split, or records without objects.
-    """
-    if not any(open_split(data, split).mentions):
-        raise DataError(NO_MENTIONS)
-
-
-def evaluate_attention(run: Run, data: Path, split: str = "test", batch_size: int = 64) -> dict[str, float]:
-    """Return the pointing game of a split whose records name the objects behind the nouns.
-
-    Raises:
-        DataError: records without objects.
-    """
-    import tensorflow as tf
-
-    records = open_split(data, split)
-    features = split_features(run, data, records)
-    embeddings = Embedder(run.model, run.text_preprocessor).embed_split(records, features)
-    game = PointingGame(run.model.image_encoder.region_centres)
-    attend = tf.function(run.model.attention.attend, reduce_retracing=True)
-    text_image = embeddings.collection.text_image
-    first_text = np.searchsorted(text_image, text_image)
-    for start in range(0, len(text_image), batch_size):
-        rows = slice(start, start + batch_size)
-        images = text_image[rows]
-        seen = attend(embeddings.words[rows], embeddings.word_mask[rows], embeddings.regions[images])
-        numbers = np.arange(len(text_image))[rows] - first_text[rows]
-        mentions = [
-            [mention for mention in records.mentions[image] if mention.text == number]
-            for image, number in zip(images, numbers, strict=True)
-        ]
-        boxes = [records.boxes[image] for image in images]
-        game.update(seen["attention"].numpy(), embeddings.word_offsets[rows], mentions, boxes)
-    return game.to_json()
 
 
 def validate(

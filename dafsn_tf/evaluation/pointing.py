@@ -5,6 +5,7 @@ After Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,16 +16,35 @@ NO_MENTIONS = "The pointing game needs records that say which noun names which b
 
 
 @dataclass(frozen=True)
-class PointingResult:
-    """The outcome of a pointing game; shares are in [0, 1]."""
+class Share:
+    """How often the attention of some nouns peaked inside their box, and how often a point drawn evenly would."""
 
-    hits: int  # mentions whose attention peaked inside their box
-    total: int  # mentions whose word was kept
-    skipped: int  # mentions whose word was cut off: they lie beyond the T words of their text
-    accuracy: float  # hits / total
-    chance: float  # mean area of the mentioned boxes: what a point drawn evenly would reach
-    big: float  # accuracy for boxes of the median area of the mentioned ones or more
-    small: float  # accuracy for boxes of the median area or less
+    nouns: int
+    accuracy: float  # [0, 1]
+    chance: float  # mean area of the boxes, [0, 1]
+
+
+@dataclass(frozen=True)
+class PointingResult:
+    """The outcome of a pointing game; shares are in [0, 1].
+
+    Attributes:
+        hits: nouns whose attention peaked inside their box.
+        total: nouns whose word was kept.
+        skipped: nouns whose word was cut off: they lie beyond the T words of their text.
+        accuracy: hits / total.
+        chance: mean area of the mentioned boxes.
+        groups: `big` and `small`, boxes of the median area of the mentioned ones or more, or less; `near_border`,
+            `between` and `central`, thirds by how far the box's middle is from the nearest border. A box on the edge of
+            two groups is in both.
+    """
+
+    hits: int
+    total: int
+    skipped: int
+    accuracy: float
+    chance: float
+    groups: dict[str, Share]
 
 
 class PointingGame:
@@ -40,7 +60,7 @@ class PointingGame:
     def __init__(self, region_centres: np.ndarray) -> None:
         self.region_centres = np.asarray(region_centres)
         self._hits: list[bool] = []
-        self._areas: list[float] = []
+        self._boxes: list[np.ndarray] = []
         self._skipped = 0
 
     def update(
@@ -91,20 +111,26 @@ class PointingGame:
                 if self._skipped
                 else NO_MENTIONS
             )
-        hits, areas = np.array(self._hits), np.array(self._areas)
-        median = np.median(areas)
+        hits, boxes = np.array(self._hits), np.array(self._boxes)
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        groups = _by_size(areas) | _by_distance(boxes)
         return PointingResult(
             hits=int(hits.sum()),
             total=len(hits),
             skipped=self._skipped,
             accuracy=float(hits.mean()),
             chance=float(areas.mean()),
-            big=float(hits[areas >= median].mean()),
-            small=float(hits[areas <= median].mean()),
+            groups={
+                name: Share(int(of.sum()), float(hits[of].mean()), float(areas[of].mean()))
+                for name, of in groups.items()
+            },
         )
 
-    def to_json(self) -> dict[str, float]:
-        """Return `pointing_game` (the accuracy), `chance`, `big` and `small` of `result`.
+    def to_json(self) -> dict[str, Any]:
+        """Return `result` as `dafsn evaluate --attention` writes it.
+
+        `pointing_game` is the accuracy, beside `chance`; each group's accuracy stands under its name, its chance in
+        `chance_of`; `nouns` were played and `skipped` were not.
 
         Raises:
             DataError: as `result`.
@@ -113,12 +139,32 @@ class PointingGame:
         return {
             "pointing_game": result.accuracy,
             "chance": result.chance,
-            "big": result.big,
-            "small": result.small,
+            **{name: share.accuracy for name, share in result.groups.items()},
+            "chance_of": {name: share.chance for name, share in result.groups.items()},
+            "nouns": result.total,
+            "skipped": result.skipped,
         }
 
     def _play(self, attention: np.ndarray, box: np.ndarray) -> None:
         x, y = self.region_centres[attention.argmax()]
         left, top, right, bottom = (float(edge) for edge in box)
         self._hits.append(bool(left <= x <= right and top <= y <= bottom))
-        self._areas.append((right - left) * (bottom - top))
+        self._boxes.append(np.array([left, top, right, bottom]))
+
+
+def _by_size(areas: np.ndarray) -> dict[str, np.ndarray]:
+    """Return which boxes, (M,) bool, are big and which small."""
+    median = np.median(areas)
+    return {"big": areas >= median, "small": areas <= median}
+
+
+def _by_distance(boxes: np.ndarray) -> dict[str, np.ndarray]:
+    """Return which boxes, (M,) bool, are in each third by the distance of their middle from the nearest border."""
+    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
+    distances = np.minimum(middles, 1 - middles).min(axis=1)
+    near, far = np.quantile(distances, [1 / 3, 2 / 3])
+    return {
+        "near_border": distances <= near,
+        "between": (distances >= near) & (distances <= far),
+        "central": distances >= far,
+    }

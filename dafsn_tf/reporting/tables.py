@@ -23,6 +23,26 @@ def metrics_table(evaluation: dict[str, Any]) -> str:
     return "\n".join([title, *aligned(rows)])
 
 
+def pointing_table(attention: dict[str, Any]) -> str:
+    """Return `evaluate_attention`'s figures as a text table: attention, its controls and chance; groups of nouns."""
+    return "\n".join([f"pointing game, {attention['nouns']} nouns", *aligned(pointing_rows(attention))])
+
+
+def pointing_rows(attention: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return the rows of that table, the heading first."""
+    groups = tuple(attention["chance_of"])
+    chance = {"pointing_game": attention["chance"], **attention["chance_of"]}
+    named = {"attention": attention, **attention["controls"], "chance": chance}
+    heading = ("peak of", "all", *(group.replace("_", " ") for group in groups))
+    return [
+        heading,
+        *(
+            (name.replace("_", " "), *(f"{figures[group]:.3f}" for group in ("pointing_game", *groups)))
+            for name, figures in named.items()
+        ),
+    ]
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Return the lines of a table, its first row the heading, with a rule below it."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -25,17 +25,50 @@ def play(rows, mentions=(STAR, RING), boxes=BOXES, offsets=OFFSETS):
     return game
 
 
+def accuracies(result, *groups):
+    return tuple(result.groups[group].accuracy for group in groups)
+
+
 def test_one_hit_of_two():
     result = play(attention(star=[0.1, 0.6, 0.2, 0.1], ring=[0.1, 0.2, 0.3, 0.4])).result()
     assert (result.hits, result.total, result.skipped) == (1, 2, 0)
     assert result.accuracy == 0.5
     assert result.chance == pytest.approx((0.12 + 0.25) / 2)
-    assert (result.big, result.small) == (0.0, 1.0)
+    assert accuracies(result, "big", "small") == (0.0, 1.0)
 
 
 def test_json_has_the_agreed_keys():
     game = play(attention(star=[0.1, 0.2, 0.3, 0.4], ring=[0.1, 0.2, 0.6, 0.1]))
-    assert game.to_json() == {"pointing_game": 0.5, "chance": pytest.approx(0.185), "big": 1.0, "small": 0.0}
+    # The star's box has its middle (.75, .3) at .25 from the nearest border, the ring's (.25, .75) too.
+    assert game.to_json() == {
+        "pointing_game": 0.5,
+        "chance": pytest.approx(0.185),
+        "big": 1.0,
+        "small": 0.0,
+        "near_border": 0.5,
+        "between": 0.5,
+        "central": 0.5,
+        "chance_of": {
+            "big": pytest.approx(0.25),
+            "small": pytest.approx(0.12),
+            "near_border": pytest.approx(0.185),
+            "between": pytest.approx(0.185),
+            "central": pytest.approx(0.185),
+        },
+        "nouns": 2,
+        "skipped": 0,
+    }
+
+
+def test_thirds_by_the_distance_of_the_middle_from_the_nearest_border():
+    # Middles at .1, .25 and .5 from the nearest border; the peak lies in the second box alone.
+    boxes = np.array([[0.0, 0.3, 0.2, 0.7], [0.6, 0.1, 0.9, 0.4], [0.4, 0.4, 0.6, 0.6]])
+    nouns = [Mention(0, 2, 6, box) for box in range(3)]
+    result = play(attention(star=[0, 1, 0, 0], ring=[0, 0, 0, 0]), nouns, boxes).result()
+    assert accuracies(result, "near_border", "between", "central") == (0.0, 1.0, 0.0)
+    chances = [result.groups[group].chance for group in ("near_border", "between", "central")]
+    assert chances == pytest.approx([0.08, 0.09, 0.04])
+    assert [share.nouns for share in result.groups.values()] == [2, 2, 1, 1, 1]
 
 
 def test_chunks_add_up():
@@ -48,12 +81,12 @@ def test_chunks_add_up():
     result = game.result()
     assert (result.hits, result.total) == (3, 4)
     assert result.chance == pytest.approx((0.12 + 0.25 + 0.25 + 0.12) / 4)
-    assert (result.big, result.small) == (1.0, 0.5)
+    assert accuracies(result, "big", "small") == (1.0, 0.5)
 
 
 def test_boxes_of_the_median_area_are_big_and_small():
     result = play(attention(star=[0, 1, 0, 0], ring=[0, 0, 1, 0]), mentions=(RING,)).result()
-    assert (result.big, result.small) == (1.0, 1.0)
+    assert accuracies(result, "big", "small") == (1.0, 1.0)
 
 
 def test_the_edge_of_a_box_belongs_to_it():

@@ -1,6 +1,7 @@
 """The client of a DAFSN model behind TensorFlow Serving, without TensorFlow."""
 
 from dafsn_client.aio import AsyncClient
+from dafsn_client.attention import WordAttention, word_attention
 from dafsn_client.client import Client
 from dafsn_client.errors import (
     Cancelled,
@@ -55,5 +56,7 @@ __all__ = [
     "Unavailable",
     "Unimplemented",
     "VersionStatus",
+    "WordAttention",
     "WordRelevance",
+    "word_attention",
 ]

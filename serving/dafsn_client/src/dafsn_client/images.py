@@ -53,6 +53,28 @@ def read_images(images: Sequence[Image], max_side: int | None = None) -> list[by
     return encoded if max_side is None else [_scaled_down(data, max_side) for data in encoded]
 
 
+def opened(encoded: bytes) -> Any:
+    """Return an encoded image as Pillow's, in RGB, its pixels as servers take them.
+
+    Raises:
+        InputError: no picture that is read, or Pillow missing.
+    """
+    Pillow = _pillow("Drawing a picture")
+    try:
+        image = Pillow.open(io.BytesIO(encoded), formats=_SCALED)
+        return Pillow.fromarray(_high_bytes(image)).convert("RGB") if image.mode.startswith("I") else _over_white(image)
+    except Exception as error:  # a damaged picture leads Pillow to errors of any kind
+        raise InputError(f"The image cannot be drawn, as it cannot be decoded: {error}.") from error
+
+
+def _pillow(purpose: str) -> Any:
+    try:
+        from PIL import Image as Pillow
+    except ImportError as error:
+        raise InputError(f"{purpose} needs Pillow: pip install 'dafsn-client[images]'.") from error
+    return Pillow
+
+
 def _read(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
@@ -64,12 +86,7 @@ def _read(path: str | os.PathLike[str]) -> bytes:
 
 def _scaled_down(data: bytes, max_side: int) -> bytes:
     """Return the image, smaller; unchanged where it is small enough, or where the server had better judge it."""
-    try:
-        from PIL import Image as Pillow
-    except ImportError as error:
-        raise InputError(
-            "Scaling images down needs Pillow: pip install 'dafsn-client[images]', or leave max_image_side away."
-        ) from error
+    Pillow = _pillow("Scaling images down (max_image_side)")
     try:
         image = Pillow.open(io.BytesIO(data), formats=_SCALED)
         is_bomb = image.width * image.height > (Pillow.MAX_IMAGE_PIXELS or float("inf"))

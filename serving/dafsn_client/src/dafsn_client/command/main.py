@@ -7,16 +7,26 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+from dafsn_client.attention import word_attention
 from dafsn_client.client import Client
 from dafsn_client.command import asking
 from dafsn_client.command.asking import Answer
-from dafsn_client.command.options import add_connection, add_query, add_questions, add_wait, client_of
+from dafsn_client.command.options import add_connection, add_explain, add_query, add_questions, add_wait, client_of
 from dafsn_client.command.output import AnswerFile
 from dafsn_client.command.progress import Progress
-from dafsn_client.command.questions import Questions, from_arguments, from_lines
-from dafsn_client.command.rendering import address_lines, json_line, signature_lines, text_lines, version_line
-from dafsn_client.errors import ClientError, InputError, ServerError
+from dafsn_client.command.questions import Question, Questions, from_arguments, from_lines
+from dafsn_client.command.rendering import (
+    address_lines,
+    attention_lines,
+    json_line,
+    signature_lines,
+    text_lines,
+    version_line,
+)
+from dafsn_client.errors import ROW_STATUS, ClientError, InputError, RowError, ServerError
+from dafsn_client.images import opened, read_images
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,6 +82,37 @@ def parse(arguments: Sequence[str], program: str = "dafsn-client") -> tuple[Call
 def query(client: Client, options: argparse.Namespace) -> int:
     """Search pictures with texts, texts with pictures, or compare a text with a picture word by word."""
     return _answer(asking.search, client, options)
+
+
+def explain(client: Client, options: argparse.Namespace) -> int:
+    """Compare a text with a picture, and draw where its words looked."""
+    if options.out:
+        _drawing().check_figure_path(options.out)
+    (image,) = read_images([options.image], options.max_image_side)
+    try:
+        (similarity,) = client.similarity([options.text], [image])
+    except RowError as error:
+        status = error.rows[0]
+        raise InputError(f"The pair cannot be compared: {ROW_STATUS.get(status, f'status {status}')}.") from error
+    attention = word_attention(options.text, similarity)
+    if options.json:
+        print(json_line(Answer(Question(options.text, options.image), similarity)))
+    else:
+        print(*attention_lines(attention), sep="\n")
+    if options.out:
+        _drawing().write_figure(_drawing().attention_figure(attention, opened(image)), options.out)
+        print(f"words and regions: {options.out}", file=sys.stderr)
+    return 0
+
+
+def _drawing() -> Any:
+    try:
+        from dafsn_client import drawing
+    except ImportError as error:
+        raise InputError(
+            "Drawing needs matplotlib: pip install 'dafsn-client[drawing]', or leave --out away."
+        ) from error
+    return drawing
 
 
 def encode(client: Client, options: argparse.Namespace) -> int:
@@ -179,6 +220,7 @@ def _overview(program: str) -> str:
 _Options = Callable[[argparse.ArgumentParser], None]
 _COMMANDS: dict[str, tuple[_Options, Callable[[Client, argparse.Namespace], int]]] = {
     "query": (add_query, query),
+    "explain": (add_explain, explain),
     "encode": (add_questions, encode),
     "status": (lambda parser: None, status),
     "metadata": (lambda parser: None, metadata),

@@ -84,6 +84,16 @@ def add_query(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top", "-k", type=_count, metavar="K", help="at most K results, of those the export fixed")
 
 
+def add_explain(parser: argparse.ArgumentParser) -> None:
+    """Add the pair, and where its picture goes."""
+    parser.add_argument("--text", required=True, help="what the picture is compared with")
+    parser.add_argument("--image", required=True, metavar="FILE", help="one picture")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.png", help="draw words and regions; .svg too. Needs dafsn-client[drawing]"
+    )
+    parser.add_argument("--max-image-side", type=int, metavar="PIXELS", help="scale a larger picture down first")
+
+
 def add_wait(parser: argparse.ArgumentParser) -> None:
     """Add how long to wait."""
     parser.add_argument("--seconds", type=float, default=60.0, help="give up after so many (default %(default)g)")

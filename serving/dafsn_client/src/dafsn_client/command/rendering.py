@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dafsn_client.attention import WordAttention
 from dafsn_client.command.asking import Answer
 from dafsn_client.errors import ServerError
 from dafsn_client.results import Signature, Similarity, VersionStatus
@@ -36,6 +37,26 @@ def text_lines(answer: Answer, top: int | None = None) -> Iterator[str]:
             yield f"  {printable(word.word):<{width}}  {word.relevance:6.3f}  looked at ({word.x:.2f}, {word.y:.2f})"
     elif value is not None:
         yield f"  {len(value)} numbers: {', '.join(f'{number:.4f}' for number in value[:6])}, ..."
+
+
+def attention_lines(attention: WordAttention) -> Iterator[str]:
+    """Yield a table of the words in order: relevance, greatest attention, and where that is.
+
+    Words are numbered as in the picture of `drawing.attention_figure`; those without a map there have no number.
+    """
+    numbers = {word: str(number) for number, word in enumerate(attention.drawn(), start=1)}
+    rows = [("", "word", "relevance", "peak", "at x, y")]
+    for place, (word, region) in enumerate(zip(attention.words, attention.peaks, strict=True)):
+        x, y = attention.region_centres[region]
+        peak = f"{attention.even_shares[place, region]:.1f}x"
+        relevance = f"{attention.relevances[place]:+.3f}"
+        rows.append((numbers.get(place, ""), printable(word), relevance, peak, f"{x:.2f}, {y:.2f}"))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for number, word, *figures in rows:
+        cells = [f"{number:>{widths[0]}}", f"{word:<{widths[1]}}"]
+        yield "  ".join(cells + [f"{cell:>{width}}" for cell, width in zip(figures, widths[2:], strict=True)])
+    scores = ", ".join(f"{name} {score:.3f}" for name, score in attention.scores.items())
+    yield f"scores: {scores}; relevance: cosine of a word and what it attends to; peak: times an even share"
 
 
 def version_line(status: VersionStatus) -> str:
