@@ -4,9 +4,9 @@ import pytest
 
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import ConfigError
-from dafsn_tuner.keras_tuner_adapter import Trial
 from dafsn_tuner.report import best_table, importance, parallel_coordinates, trials_table
 from dafsn_tuner.space import SPACE, Choice, Range, condition, configured, ordered, read_space
+from dafsn_tuner.trials import Trial
 
 
 def space_of(tmp_path, table, config=None):

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from dafsn_tf.reporting.tables import aligned
-from dafsn_tuner.keras_tuner_adapter import Trial
 from dafsn_tuner.space import Choice, Space, ordered
+from dafsn_tuner.trials import Trial
 
 LEAST_TRIALS = 8  # with fewer, nothing can be said of what mattered
 _WITHOUT = "-"  # a field without effect in a trial
