@@ -18,7 +18,7 @@ from keras_tuner.src import config as keras_tuner_config
 from dafsn_tf.config import Config
 from dafsn_tf.errors import ConfigError
 from dafsn_tuner.keras_tuner_oracles import ALGORITHMS, Hyperband, described, make_oracle
-from dafsn_tuner.space import Choice, Space, condition, configured, ordered
+from dafsn_tuner.space import Choice, Space, condition, configured, ordered, own_values
 from dafsn_tuner.trials import OBJECTIVE, Trial, Trials
 
 
@@ -141,8 +141,9 @@ def make_tuner(
     algorithm: str, hypermodel: DAFSNHyperModel, folder: Path, max_trials: int, seed: int, kind: type[Tuner] = Tuner
 ) -> Any:
     """Return a tuner whose state stands in a folder, which it makes; one that stands there is gone on with."""
-    epochs = hypermodel.trials.complete(hypermodel.trials.config).training.epochs
-    oracle = make_oracle(algorithm, max_trials, epochs, seed)
+    config = hypermodel.trials.complete(hypermodel.trials.config)
+    first = own_values(config, hypermodel.space)
+    oracle = make_oracle(algorithm, max_trials, config.training.epochs, seed, first)
     with contextlib.redirect_stdout(io.StringIO()):  # "Reloading Tuner from ..."
         return kind(oracle, hypermodel, folder)
 

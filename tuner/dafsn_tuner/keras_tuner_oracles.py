@@ -5,6 +5,7 @@ that a kill leaves whole, and trials that come back from a worker that was lost.
 """
 
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from functools import cmp_to_key
@@ -14,6 +15,7 @@ from typing import Any
 import keras_tuner
 from keras_tuner.src.engine.trial import Trial as OracleTrial
 from keras_tuner.src.engine.trial import TrialStatus
+from sklearn.exceptions import ConvergenceWarning
 
 from dafsn_tf.runs import write_json
 from dafsn_tuner.trials import OBJECTIVE, Trial
@@ -159,11 +161,27 @@ class _Search:
         self._write(f"trial {found.number}/{self._most}: {what}; {pace}")
 
 
-class _Random(_Search, keras_tuner.oracles.RandomSearchOracle):
+class _Drawing(_Search):
+    """An oracle whose first trial is given; it draws the others."""
+
+    first: dict[str, Any] | None = None
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Return the values of the next trial."""
+        if self.first is not None and not self.trials:
+            return {"status": TrialStatus.RUNNING, "values": dict(self.first)}
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # a length scale at its bound: a field without influence
+            return super().populate_space(trial_id)  # pyright: ignore
+
+
+class _Random(_Drawing, keras_tuner.oracles.RandomSearchOracle):
     pass
 
 
-class _Bayesian(_Search, keras_tuner.oracles.BayesianOptimizationOracle):
+class _Bayesian(_Drawing, keras_tuner.oracles.BayesianOptimizationOracle):
     pass
 
 
@@ -186,7 +204,9 @@ _KINDS = {"random": _Random, "bayesian": _Bayesian, "hyperband": Hyperband, "gri
 ALGORITHMS = tuple(_KINDS)
 
 
-def make_oracle(algorithm: str, max_trials: int, max_epochs: int, seed: int) -> Any:
+def make_oracle(
+    algorithm: str, max_trials: int, max_epochs: int, seed: int, first: dict[str, Any] | None = None
+) -> Any:
     """Return the oracle of an algorithm of `ALGORITHMS`.
 
     Args:
@@ -194,8 +214,13 @@ def make_oracle(algorithm: str, max_trials: int, max_epochs: int, seed: int) -> 
         max_trials: after which it stops; Hyperband's end follows from the epochs, too.
         max_epochs: of a trial that Hyperband lets go on to the end.
         seed: of what it draws.
+        first: values of the first trial of those that draw freely, random and bayesian.
     """
-    options = {"max_epochs": max_epochs} if algorithm == "hyperband" else {"max_trials": max_trials}
+    options: dict[str, Any] = {"max_trials": max_trials}
+    if algorithm == "hyperband":
+        options = {"max_epochs": max_epochs}
+    if algorithm == "bayesian":  # Keras Tuner draws three a field at random first: more than most searches have in all
+        options["num_initial_points"] = max(3, max_trials // 3)
     oracle = _KINDS[algorithm](
         objective=keras_tuner.Objective(OBJECTIVE, "max"),
         seed=seed + 1,  # Keras Tuner takes 0 for none and draws one
@@ -203,6 +228,8 @@ def make_oracle(algorithm: str, max_trials: int, max_epochs: int, seed: int) -> 
         **options,
     )
     oracle.verbose = 0
+    if isinstance(oracle, _Drawing):
+        oracle.first = first
     return oracle
 
 

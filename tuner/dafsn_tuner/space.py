@@ -93,7 +93,7 @@ SPACE: Space = {
     "model.gamma1": Range(2.0, 10.0, log=True),
     "model.gamma2": Range(2.0, 10.0, log=True),
     "loss.label_weight": Choice((0.3, 1.0, 2.0, 5.0)),
-    "loss.adversarial_weight": Choice((0.0, 0.02, 0.1, 0.3)),
+    "loss.adversarial_weight": Choice((0.0, 0.02, 0.05, 0.1, 0.3)),
     "loss.adversarial_kind": Choice(("flipped_labels", "uniform_targets", "gradient_reversal")),
     "discriminator.steps": Choice((1, 3, 5)),
     "discriminator.learning_rate": Range(5e-5, 2e-3, log=True),
@@ -174,6 +174,20 @@ def configured(config: Config, values: Mapping[str, Any]) -> Config:
     return Config.from_dict(sections, where="search space")
 
 
+def own_values(config: Config, space: Space) -> dict[str, Value] | None:
+    """Return a configuration's own values of the fields that have an effect; None if the space lacks one of them."""
+    sections, found = config.to_dict(), {}
+    for name in ordered(space):
+        when = condition(name, space)
+        if when is not None and found[when.field] not in when.values:
+            continue
+        section, key = name.split(".")
+        found[name] = sections[section][key]
+        if not _holds(space[name], found[name]):
+            return None
+    return found
+
+
 def to_json(space: Space) -> dict[str, Any]:
     """Return a space as plain values, to tell two apart."""
     return {name: dataclasses.asdict(values) for name, values in sorted(space.items())}
@@ -202,6 +216,15 @@ def _read_entry(name: str, entry: Any) -> Choice | Range:
 
 def _tried(values: Choice | Range) -> list[Any]:
     return list(values.values) if isinstance(values, Choice) else [values.low, values.high]
+
+
+def _holds(values: Choice | Range, value: Value) -> bool:
+    if isinstance(values, Choice):
+        return value in values.values
+    if isinstance(value, str) or not values.low <= value <= values.high:
+        return False
+    steps = (value - values.low) / values.step if values.step else 0.0
+    return abs(steps - round(steps)) < 1e-6
 
 
 def _check(config: Config, name: str, values: list[Any]) -> None:
