@@ -1,4 +1,5 @@
 import contextlib
+import json
 import os
 import socket
 import threading
@@ -9,6 +10,7 @@ import pytest
 
 from dafsn_tf.errors import ConfigError, RunError
 from dafsn_tuner import keras_tuner_distribution as distribution
+from dafsn_tuner import search
 from dafsn_tuner.distribution import Place, place
 from dafsn_tuner.keras_tuner_adapter import DAFSNHyperModel
 from dafsn_tuner.keras_tuner_oracles import described, make_oracle
@@ -81,9 +83,9 @@ def here():
         return Place("chief", "127.0.0.1", free.getsockname()[1], "chief")
 
 
-def oracle_in(folder, algorithm="random", max_trials=3, space=SPACE):
+def oracle_in(folder, algorithm="random", max_trials=3, space=SPACE, first=None):
     """Return an oracle whose state stands in a folder, as a tuner makes it."""
-    oracle = make_oracle(algorithm, max_trials, 4, 0)
+    oracle = make_oracle(algorithm, max_trials, 4, 0, first)
     oracle._set_project_dir(folder, "state")
     if (folder / "state" / "oracle.json").exists():
         oracle.reload()
@@ -300,6 +302,19 @@ def test_a_worker_waits_for_its_chief_and_no_longer_than_that(quick, here, monke
     assert lines == [f"waiting for the chief at {here.address}"]
 
 
+def test_a_worker_of_another_search_is_turned_away(quick, here, config, data, tmp_path):
+    served, out = Served(here, oracle_in(tmp_path)), tmp_path / "out"
+    arguments = (config, SPACE, data, out, Place("worker", here.host, here.port, "a"))
+    with pytest.raises(RunError, match="not the folder of the chief"):
+        search.work(*arguments, algorithm="random")
+    out.mkdir()
+    identity = search._identity(config, SPACE, data, "random", (0,))
+    (out / search.SEARCH).write_text(json.dumps(identity))
+    with pytest.raises(RunError, match="another algorithm and seeds"):
+        search.work(*arguments, algorithm="grid", seeds=(1,))
+    served.interrupt()
+
+
 def test_an_address_in_use_is_told(here):
     with socket.socket() as taken:
         taken.bind((here.host, here.port))
@@ -330,6 +345,16 @@ def test_the_environment_is_left_as_it_was(monkeypatch):
         raise ZeroDivisionError
     assert os.environ["KERASTUNER_TUNER_ID"] == "before"
     assert "KERASTUNER_ORACLE_PORT" not in os.environ
+
+
+def test_a_bayesian_search_leaves_chance_and_begins_with_what_is_given(tmp_path):
+    first = {"training.learning_rate": 2e-3, "loss.adversarial_weight": 0.0}
+    oracle = oracle_in(tmp_path, "bayesian", 9, first=first)
+    oracle.begin(lambda line: None, 9, None)
+    run(oracle, 9)
+    assert oracle.trials["0"].hyperparameters.values == first
+    assert len(oracle.end_order) == 9
+    assert hasattr(oracle.gpr, "X_train_")
 
 
 def run(oracle, trials, interrupted=()):

@@ -1,5 +1,7 @@
+import fcntl
 import json
 import math
+import os
 
 import keras
 import numpy as np
@@ -17,7 +19,7 @@ from dafsn_tuner.trials import Trials
 SPACE = {
     "training.learning_rate": Range(1e-3, 1e-2, log=True),
     "training.batch_size": Choice((8, 16)),
-    "loss.adversarial_weight": Choice((0.0, 0.1)),
+    "loss.adversarial_weight": Choice((0.0, 0.05, 0.1)),
     "discriminator.steps": Choice((1, 3)),
 }
 
@@ -44,6 +46,7 @@ def test_a_search_ends_with_a_configuration_to_train_with(searched, config, data
     assert math.isfinite(result["selection"])
     assert load_run(tmp_path / "run").config == chosen
     assert any(line.startswith("trial 3/3: validation ") for line in lines)
+    assert configured(config, found.trials[0].values) == config
 
 
 def test_the_trials_stand_in_a_table_and_a_picture(searched):
@@ -165,4 +168,11 @@ def test_mistakes_are_told(config, data, tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match=r"absent\.h5"):
         tune(photographs, SPACE, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    lock = os.open(tmp_path / "out", os.O_RDONLY)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with pytest.raises(RunError, match=r"Another `dafsn tune` is searching"):
+        tune(config, SPACE, data, tmp_path / "out", write=lambda line: None)
+    os.close(lock)
+    assert not any((tmp_path / "out").iterdir())
     assert set(adapter.ALGORITHMS) == {"random", "bayesian", "hyperband", "grid"}
