@@ -40,7 +40,11 @@ def tune(
     here = place(chief, role, os.environ)
     searched = space.read_space(config, resolved)
     if here is not None and here.role == "worker":
-        search.work(resolved, searched, data, out, here, algorithm=algorithm, seeds=seeds or (0,), write=say)
+        try:
+            search.work(resolved, searched, data, out, here, algorithm=algorithm, seeds=seeds or (0,), write=say)
+        except KeyboardInterrupt:
+            say("interrupted; what was running is handed back to the chief")
+            raise
         typer.echo("the search has ended; its chief has written what was found")
         return
     try:

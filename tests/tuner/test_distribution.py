@@ -227,9 +227,11 @@ def test_a_worker_that_was_silent_keeps_a_trial_that_nobody_took(quick, here, jo
     while not served.oracle.waiting():
         time.sleep(0.02)
     worker.finish(trial)
+    assert served.oracle._losses[trial.trial_id] == 0
     worker.run_all()
     assert [entry.status for entry in served.end()] == ["completed"] * 3
     assert served.oracle.end_order == ["0", "1", "2"]
+    assert "a is back" in served.lines
 
 
 def test_a_trial_that_takes_its_workers_with_it_fails(quick, here, join, tmp_path):

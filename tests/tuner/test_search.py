@@ -1,7 +1,6 @@
 import fcntl
 import json
 import math
-import os
 
 import keras
 import numpy as np
@@ -19,7 +18,7 @@ from dafsn_tuner.trials import Trials
 SPACE = {
     "training.learning_rate": Range(1e-3, 1e-2, log=True),
     "training.batch_size": Choice((8, 16)),
-    "loss.adversarial_weight": Choice((0.0, 0.05, 0.1)),
+    "loss.adversarial_weight": Choice((0.0, 0.02, 0.1)),
     "discriminator.steps": Choice((1, 3)),
 }
 
@@ -150,6 +149,16 @@ def test_the_mean_over_seeds_is_a_trials_value(config, data, tmp_path):
     assert found.validation == pytest.approx(np.mean(values), abs=1e-6)
 
 
+def test_two_searches_do_not_share_a_folder_unawares(searched, config, data):
+    out, _, _ = searched
+    state = (out / "keras_tuner" / "oracle.json").read_bytes()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match=r"Another `dafsn tune` is searching"):
+            tune(config, SPACE, data, out, algorithm="random", max_trials=4, resume=True, write=lambda line: None)
+    assert (out / "keras_tuner" / "oracle.json").read_bytes() == state
+
+
 def test_mistakes_are_told(config, data, tmp_path, monkeypatch):
     for options, message in (
         ({"algorithm": "genetic"}, "random, bayesian, hyperband, grid"),
@@ -168,11 +177,4 @@ def test_mistakes_are_told(config, data, tmp_path, monkeypatch):
     with pytest.raises(WeightsError, match=r"absent\.h5"):
         tune(photographs, SPACE, data, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    (tmp_path / "out").mkdir()
-    lock = os.open(tmp_path / "out", os.O_RDONLY)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    with pytest.raises(RunError, match=r"Another `dafsn tune` is searching"):
-        tune(config, SPACE, data, tmp_path / "out", write=lambda line: None)
-    os.close(lock)
-    assert not any((tmp_path / "out").iterdir())
     assert set(adapter.ALGORITHMS) == {"random", "bayesian", "hyperband", "grid"}

@@ -30,7 +30,7 @@ from dafsn_tuner.keras_tuner_adapter import Tuner, quiet_failures
 from dafsn_tuner.keras_tuner_oracles import number
 
 BEAT = 3.0  # seconds between signs of life
-SILENCE = 30.0  # seconds after which a worker counts as lost
+SILENCE = 60.0  # seconds after which a worker counts as lost; on a machine with too much to do, living ones pass 30
 GRACE = 10.0  # seconds in which the workers of a chief that was started anew claim their trials
 WAIT = 600.0  # seconds that a worker waits for its chief
 _POLL = 1.0  # seconds between questions of a worker that has nothing to do
@@ -71,6 +71,7 @@ class Chief:
     def __init__(self, place: Place, write: Callable[[str], None]) -> None:
         self._place, self._write = place, write
         self._heard: dict[str, float] = {}
+        self._lost: set[str] = set()
         self._pool = ThreadPoolExecutor(max_workers=1)  # all that touches the oracle runs in this one thread
         self._server = grpc.server(self._pool, interceptors=[_Hearing(self._hear)], options=[("grpc.so_reuseport", 0)])
         try:
@@ -94,7 +95,7 @@ class Chief:
 
     def _hear(self, worker: str) -> None:
         if worker not in self._heard:
-            self._write(f"{worker} has joined")
+            self._write(f"{worker} {'is back' if worker in self._lost else 'has joined'}")
         self._heard[worker] = time.monotonic()
 
     def _look_after(self, servicer: "_Servicer") -> bool:
@@ -106,6 +107,7 @@ class Chief:
             if time.monotonic() - self._heard[worker] > SILENCE:
                 trial = oracle.give_back(worker, lost=True)
                 del self._heard[worker]
+                self._lost.add(worker)
                 what = "" if trial is None else f", and trial {trial} with it"
                 none_left = "" if oracle.tuner_ids else "; no worker is left, the search waits for one"
                 self._write(f"{worker} is lost (silent for {SILENCE:.0f} s){what}{none_left}")

@@ -84,6 +84,7 @@ class _Search:
         """
         if trial_id in self._retry_queue:
             self._retry_queue.remove(trial_id)
+            self._losses.pop(trial_id, None)  # its worker lives
             self.ongoing_trials[tuner_id] = self.trials[trial_id]
             self.ongoing_trials[tuner_id].status = TrialStatus.RUNNING
             self.tuner_ids.add(tuner_id)

@@ -27,7 +27,7 @@ from dafsn_tf.runs import check_makeable, write_json
 from dafsn_tuner.distribution import Place
 from dafsn_tuner.space import Choice, Space, configured, to_json
 
-SEARCH, STATE, BEST, CURVES = "search.json", "keras_tuner", "best.toml", "tensorboard"
+SEARCH, STATE, BEST, CURVES, LOCK = "search.json", "keras_tuner", "best.toml", "tensorboard", ".lock"
 
 
 @dataclass(frozen=True)
@@ -195,16 +195,14 @@ def _callbacks(out: Path) -> list[Any]:
 @contextlib.contextmanager
 def _only_search(out: Path) -> Iterator[None]:
     """Keep a second command from searching in a folder; the lock ends with the process."""
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        if not locked(descriptor, out):
+    path = out / LOCK
+    with path.open("w") as file:
+        if not locked(file.fileno(), path):
             raise RunError(
                 f"Another `dafsn tune` is searching in {out}. Wait for it, or choose another folder; if it is a chief, "
                 "work for it by --chief HOST:PORT."
             )
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _check_folder(out: Path, identity: dict[str, Any], resume: bool) -> None:
