@@ -105,9 +105,9 @@ class Chief:
         oracle = servicer.oracle
         for worker in sorted(oracle.tuner_ids):
             if time.monotonic() - self._heard[worker] > SILENCE:
-                trial = oracle.give_back(worker, lost=True)
-                del self._heard[worker]
                 self._lost.add(worker)
+                del self._heard[worker]
+                trial = oracle.give_back(worker, lost=True)
                 what = "" if trial is None else f", and trial {trial} with it"
                 none_left = "" if oracle.tuner_ids else "; no worker is left, the search waits for one"
                 self._write(f"{worker} is lost (silent for {SILENCE:.0f} s){what}{none_left}")
