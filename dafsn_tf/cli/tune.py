@@ -1,5 +1,6 @@
 """`dafsn tune`: the best configuration that a search finds on the validation split."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -21,15 +22,35 @@ def tune(
     seeds: Annotated[list[int] | None, typer.Option(help="A trial trains with each; 0 by default.")] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted search.")] = False,
+    chief: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT of the chief of a search that several processes share: one with --role chief, who hands "
+            "out trials, and workers with the same command otherwise, all with one --out. Keras Tuner's variables "
+            "KERASTUNER_ORACLE_IP, _ORACLE_PORT and _TUNER_ID say the same. Not encrypted: for a network of one's own."
+        ),
+    ] = None,
+    role: Annotated[str | None, typer.Option(help="chief or worker, with --chief; worker by default.")] = None,
 ) -> None:
     """Search for the best configuration with Keras Tuner; the test split is never read."""
     resolved = load_config(config, overrides or ())
     from dafsn_tuner import search, space
+    from dafsn_tuner.distribution import place
 
+    here = place(chief, role, os.environ)
+    searched = space.read_space(config, resolved)
+    if here is not None and here.role == "worker":
+        try:
+            search.work(resolved, searched, data, out, here, algorithm=algorithm, seeds=seeds or (0,), write=say)
+        except KeyboardInterrupt:
+            say("interrupted; what was running is handed back to the chief")
+            raise
+        typer.echo("the search has ended; its chief has written what was found")
+        return
     try:
         found = search.tune(
             resolved,
-            space.read_space(config, resolved),
+            searched,
             data,
             out,
             algorithm=algorithm,
@@ -37,6 +58,7 @@ def tune(
             budget_minutes=budget_minutes,
             seeds=seeds or (0,),
             resume=resume,
+            chief=here,
             write=say,
         )
     except KeyboardInterrupt:

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import math
 
@@ -17,7 +18,7 @@ from dafsn_tuner.trials import Trials
 SPACE = {
     "training.learning_rate": Range(1e-3, 1e-2, log=True),
     "training.batch_size": Choice((8, 16)),
-    "loss.adversarial_weight": Choice((0.0, 0.1)),
+    "loss.adversarial_weight": Choice((0.0, 0.02, 0.1)),
     "discriminator.steps": Choice((1, 3)),
 }
 
@@ -44,6 +45,7 @@ def test_a_search_ends_with_a_configuration_to_train_with(searched, config, data
     assert math.isfinite(result["selection"])
     assert load_run(tmp_path / "run").config == chosen
     assert any(line.startswith("trial 3/3: validation ") for line in lines)
+    assert configured(config, found.trials[0].values) == config
 
 
 def test_the_trials_stand_in_a_table_and_a_picture(searched):
@@ -145,6 +147,16 @@ def test_the_mean_over_seeds_is_a_trials_value(config, data, tmp_path):
     options = {"algorithm": "grid", "max_trials": 1, "seeds": (3, 4), "write": lambda line: None}
     found = tune(config, space, data, tmp_path / "out", **options)
     assert found.validation == pytest.approx(np.mean(values), abs=1e-6)
+
+
+def test_two_searches_do_not_share_a_folder_unawares(searched, config, data):
+    out, _, _ = searched
+    state = (out / "keras_tuner" / "oracle.json").read_bytes()
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match=r"Another `dafsn tune` is searching"):
+            tune(config, SPACE, data, out, algorithm="random", max_trials=4, resume=True, write=lambda line: None)
+    assert (out / "keras_tuner" / "oracle.json").read_bytes() == state
 
 
 def test_mistakes_are_told(config, data, tmp_path, monkeypatch):

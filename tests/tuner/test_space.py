@@ -4,9 +4,9 @@ import pytest
 
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import ConfigError
-from dafsn_tuner.keras_tuner_adapter import Trial
 from dafsn_tuner.report import best_table, importance, parallel_coordinates, trials_table
-from dafsn_tuner.space import SPACE, Choice, Range, condition, configured, ordered, read_space
+from dafsn_tuner.space import SPACE, Choice, Range, condition, configured, ordered, own_values, read_space
+from dafsn_tuner.trials import Trial
 
 
 def space_of(tmp_path, table, config=None):
@@ -51,6 +51,30 @@ def test_what_the_configuration_switches_off_is_not_searched(tmp_path):
     found = space_of(tmp_path, '"loss.adversarial_weight" = "fixed"', load_config("default"))
     assert "discriminator.steps" in found
     assert condition("discriminator.steps", found) is None
+
+
+def test_what_is_off_in_every_trial_is_not_searched(tmp_path):
+    config = load_config("default")
+    assert "discriminator.steps" not in space_of(tmp_path, '"loss.adversarial_weight" = [0.0]', config)
+    assert "training.decay_rate" not in space_of(tmp_path, '"training.schedule" = ["cosine", "constant"]', config)
+    assert "model.gamma1" in space_of(tmp_path, '"loss.word_weight" = { low = 0.0, high = 1.0 }', config)
+
+
+@pytest.mark.parametrize("preset", ["default", "pascal_sentence"])
+def test_the_default_space_holds_the_presets_own_values(preset):
+    config = load_config(preset)
+    values = own_values(config, SPACE)
+    assert values is not None
+    assert configured(config, values) == config
+    assert "training.decay_rate" not in values
+
+
+def test_a_configuration_beside_the_space_has_no_values_there():
+    config = load_config("default", ["text.dropout=0.55", "training.learning_rate=0.001", "model.dim=256"])
+    assert own_values(config, {"text.dropout": Range(0.1, 0.6)}) == {"text.dropout": 0.55}
+    assert own_values(config, {"text.dropout": Range(0.1, 0.6, step=0.1)}) is None
+    assert own_values(config, {"training.learning_rate": Range(2e-3, 3e-3)}) is None
+    assert own_values(config, {"model.dim": Choice((64, 128))}) is None
 
 
 def test_a_field_follows_the_one_that_it_depends_on():

@@ -1,10 +1,13 @@
-"""Keras Tuner, as far as this package uses it: the one file that knows of it."""
+"""Keras Tuner's side of a search in one process: the model that it builds, and the tuner that runs trials.
+
+Beside it stand `keras_tuner_oracles.py`, which choose the trials, and `keras_tuner_distribution.py`, the chief and the
+workers of a search that several processes share. No other file knows of Keras Tuner.
+"""
 
 import contextlib
 import io
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +17,9 @@ from keras_tuner.src import config as keras_tuner_config
 
 from dafsn_tf.config import Config
 from dafsn_tf.errors import ConfigError
-from dafsn_tuner.space import Choice, Space, condition, configured, ordered
-from dafsn_tuner.trials import OBJECTIVE, Trials
-
-ALGORITHMS = {
-    "random": keras_tuner.RandomSearch,
-    "bayesian": keras_tuner.BayesianOptimization,
-    "hyperband": keras_tuner.Hyperband,
-    "grid": keras_tuner.GridSearch,
-}
-_NEVER = 1_000_000  # failed trials in a row after which Keras Tuner gives up
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What is known of a trial.
-
-    Attributes:
-        number: from 1, in the order of their beginning.
-        values: of the fields searched, by name; those without effect are left out.
-        status: "completed", "failed" or "unfinished".
-        validation: the objective of its best epoch, averaged over seeds; None where it failed.
-        epochs: epochs trained up to its best, from 1.
-        error: last line of what went wrong, or "".
-    """
-
-    number: int
-    values: dict[str, Any]
-    status: str
-    validation: float | None
-    epochs: int
-    error: str
+from dafsn_tuner.keras_tuner_oracles import ALGORITHMS, Hyperband, described, make_oracle
+from dafsn_tuner.space import Choice, Space, condition, configured, ordered, own_values
+from dafsn_tuner.trials import OBJECTIVE, Trial, Trials
 
 
 class DAFSNHyperModel(keras_tuner.HyperModel):
@@ -113,30 +88,30 @@ class DAFSNHyperModel(keras_tuner.HyperModel):
         return number(name, values.low, values.high, step=values.step or (1 if whole else None), sampling=sampling)
 
 
-class _BudgetSpent(Exception):
-    """No further trial begins."""
+class Tuner(keras_tuner.Hyperband):
+    """Runs the trials of any oracle here: Hyperband's tuner is the plain one, and goes on with promoted trials.
 
+    Args:
+        oracle: of `keras_tuner_oracles`.
+        hypermodel: builds and fits.
+        folder: of the state; what stands there is gone on with.
+    """
 
-class _Reporting:
-    """What every tuner here adds to Keras Tuner's: seeds, a budget, lines of progress."""
-
-    hypermodel: Any
-    oracle: Any
-    _get_checkpoint_fname: Callable[[str], str]
-
-    def begin(self, write: Callable[[str], None], max_trials: int, budget_minutes: float | None) -> None:
-        self._write, self._max_trials, self._began = write, max_trials, time.monotonic()
-        self._until = None if budget_minutes is None else self._began + 60 * budget_minutes
-        self._before = len(self.oracle.end_order)
+    def __init__(self, oracle: Any, hypermodel: DAFSNHyperModel, folder: Path) -> None:
+        self.keeps_weights = isinstance(oracle, Hyperband)
+        keras_tuner.Tuner.__init__(
+            self,
+            oracle=oracle,
+            hypermodel=hypermodel,
+            directory=str(folder.absolute().parent),
+            project_name=folder.name,
+        )
 
     def _activate_all_conditions(self) -> None:
         """Do nothing: `declare_hyperparameters` has declared all; Keras Tuner would build a model for each scope."""
 
-    def pre_create_trial(self) -> None:
-        if len(self.oracle.end_order) >= self._max_trials or (self._until and time.monotonic() >= self._until):
-            raise _BudgetSpent
-
     def run_trial(self, trial: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        """Train once with each seed, and return all histories."""
         results = []
         for seed in self.hypermodel.seeds:
             self.hypermodel.seed = seed
@@ -144,22 +119,10 @@ class _Reporting:
         return results
 
     def on_trial_end(self, trial: Any) -> None:
-        super().on_trial_end(trial)  # pyright: ignore
-        if not isinstance(self, keras_tuner.Hyperband):  # whose trials alone go on from one another's weights
+        """Record the trial, and keep its weights only where another one may go on from them."""
+        super().on_trial_end(trial)
+        if not self.keeps_weights:
             Path(self._get_checkpoint_fname(trial.trial_id)).unlink(missing_ok=True)
-        done = len(self.oracle.end_order)
-        minutes = (time.monotonic() - self._began) / 60
-        each = minutes / max(done - self._before, 1)
-        left = each * (self._max_trials - done)
-        if self._until is not None:
-            left = min(left, max(self._until - time.monotonic(), 0) / 60)
-        found = _trial(trial, done)
-        what = f"validation {found.validation:.3f}" if found.validation is not None else f"failed: {found.error}"
-        best = [entry.score for entry in self.oracle.get_best_trials(1) if entry.score is not None]
-        best_so_far = f", best {best[0]:.3f}" if best else ""
-        self._write(
-            f"trial {done}/{self._max_trials}: {what}{best_so_far}; {each:.1f} min a trial, at most {left:.0f} min left"
-        )
 
 
 def check_algorithm(algorithm: str, seeds: Sequence[int]) -> None:
@@ -174,33 +137,30 @@ def check_algorithm(algorithm: str, seeds: Sequence[int]) -> None:
         raise ConfigError("Hyperband's trials go on from one another, so each has one seed: give one by --seeds.")
 
 
-def make_tuner(algorithm: str, hypermodel: DAFSNHyperModel, folder: Path, max_trials: int, seed: int) -> Any:
+def make_tuner(
+    algorithm: str, hypermodel: DAFSNHyperModel, folder: Path, max_trials: int, seed: int, kind: type[Tuner] = Tuner
+) -> Any:
     """Return a tuner whose state stands in a folder, which it makes; one that stands there is gone on with."""
-    options: dict[str, Any] = {"max_trials": max_trials}
-    if algorithm == "hyperband":
-        options = {"max_epochs": hypermodel.trials.complete(hypermodel.trials.config).training.epochs}
-    if algorithm != "grid":
-        options["seed"] = seed
-    kind: Any = type(f"{algorithm.title()}Tuner", (_Reporting, ALGORITHMS[algorithm]), {})
+    config = hypermodel.trials.complete(hypermodel.trials.config)
+    first = own_values(config, hypermodel.space)
+    oracle = make_oracle(algorithm, max_trials, config.training.epochs, seed, first)
     with contextlib.redirect_stdout(io.StringIO()):  # "Reloading Tuner from ..."
-        return kind(
-            hypermodel,
-            objective=keras_tuner.Objective(OBJECTIVE, "max"),
-            directory=str(folder.absolute().parent),
-            project_name=folder.name,
-            max_consecutive_failed_trials=_NEVER,
-            **options,
-        )
+        return kind(oracle, hypermodel, folder)
 
 
 def search(tuner: Any, callbacks: Sequence[Any]) -> None:
-    """Run trials until the tuner has no more, its number of trials or its budget is spent."""
-    printed = keras_tuner_config.DEBUG
-    keras_tuner_config.DEBUG = False  # a failed trial is recorded with its error; its traceback is not printed too
-    try:
+    """Run trials until there are no more, their number or their budget is spent."""
+    with quiet_failures():
         tuner.search(callbacks=list(callbacks), verbose=0)
-    except _BudgetSpent:
-        return
+
+
+@contextlib.contextmanager
+def quiet_failures() -> Iterator[None]:
+    """Keep the traceback of a failed trial, which is recorded with its error, from being printed too."""
+    printed = keras_tuner_config.DEBUG
+    keras_tuner_config.DEBUG = False
+    try:
+        yield
     finally:
         keras_tuner_config.DEBUG = printed
 
@@ -208,22 +168,10 @@ def search(tuner: Any, callbacks: Sequence[Any]) -> None:
 def trials_of(tuner: Any) -> list[Trial]:
     """Return all trials in the order of their beginning."""
     oracle = tuner.oracle
-    found = [_trial(oracle.trials[name], number) for number, name in enumerate(oracle.start_order, start=1)]
     return [
-        replace(trial, values=tuner.hypermodel.values(oracle.trials[name].hyperparameters.copy()))
-        for trial, name in zip(found, oracle.start_order, strict=True)
+        replace(
+            described(oracle.trials[name]),
+            values=tuner.hypermodel.values(oracle.trials[name].hyperparameters.copy()),
+        )
+        for name in oracle.start_order
     ]
-
-
-def _trial(trial: Any, number: int) -> Trial:
-    status = {"COMPLETED": "completed", "FAILED": "failed", "INVALID": "failed"}.get(str(trial.status), "unfinished")
-    score = trial.score if status == "completed" else None
-    lines = (trial.message or "").strip().splitlines()
-    return Trial(
-        number=number,
-        values={name: value for name, value in trial.hyperparameters.values.items() if not name.startswith("tuner/")},
-        status=status,
-        validation=None if score is None else float(score),
-        epochs=0 if score is None else (trial.best_step or 0) + 1,
-        error=lines[-1] if status == "failed" and lines else "",
-    )

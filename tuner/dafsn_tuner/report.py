@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from dafsn_tf.reporting.tables import aligned
-from dafsn_tuner.keras_tuner_adapter import Trial
 from dafsn_tuner.space import Choice, Space, ordered
+from dafsn_tuner.trials import Trial
 
 LEAST_TRIALS = 8  # with fewer, nothing can be said of what mattered
 _WITHOUT = "-"  # a field without effect in a trial
 _TREES = 200
+_AXES = 12  # fields in a row of the picture
 
 
 def trials_table(trials: Sequence[Trial], space: Space) -> str:
@@ -79,36 +80,47 @@ def parallel_coordinates(trials: Sequence[Trial], space: Space, path: Path) -> N
 
     Args:
         trials: all; those without a value are left out.
-        space: the axes, and at the right the objective.
+        space: the axes, in as many rows as they need; at the right of each row the objective.
         path: file to write.
     """
-    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     names = ordered(space)
     done = sorted((trial for trial in trials if trial.validation is not None), key=lambda trial: trial.validation or 0)
+    count = math.ceil(len(names) / _AXES)
+    size = math.ceil(len(names) / count)
+    figure = Figure(figsize=(max(8.0, 1.2 * (size + 1)), 5.0 * count + 0.5), layout="constrained")
+    rows = figure.subplots(count, squeeze=False)[:, 0]
+    for number, axes in enumerate(rows):
+        _draw_row(axes, done, names[number * size : (number + 1) * size], space)
+    best = max(trial.validation or 0.0 for trial in done)
+    figure.suptitle(f"{len(done)} trials, the best of them dark: validation {best:.3f}")
+    figure.savefig(path, dpi=120)
+
+
+def _draw_row(axes: Any, done: Sequence[Trial], names: Sequence[str], space: Space) -> None:
+    from matplotlib import colormaps, patheffects
+
     values = [trial.validation or 0.0 for trial in done]
     least, most = min(values), max(values)
-    spread = (most - least) or 1.0
-    figure = Figure(figsize=(max(8.0, 1.0 * (len(names) + 1)), 6.0), layout="constrained")
-    axes = figure.subplots()
     for trial, value in zip(done, values, strict=True):
-        height = (value - least) / spread
+        height = (value - least) / ((most - least) or 1.0)
         points = [_position(trial.values.get(name), space[name]) for name in names] + [height]
-        axes.plot(points, color=colormaps["viridis_r"](height), alpha=0.4 + 0.6 * height, linewidth=1 + 2 * height)
-    for column, name in enumerate(names):
-        for position, label in _ticks(space[name]):
-            axes.annotate(label, (column, position), xytext=(3, 0), textcoords="offset points", fontsize=8)
-    for position, label in ((0.0, f"{least:.3f}"), (1.0, f"{most:.3f}")):
-        axes.annotate(label, (len(names), position), xytext=(3, 0), textcoords="offset points", fontsize=8)
+        color = colormaps["viridis_r"](0.15 + 0.85 * height)  # its lightest yellow is not seen on white
+        axes.plot(points, color=color, alpha=0.5 + 0.5 * height, linewidth=1 + 2 * height)
+    labels = [(column, *tick) for column, name in enumerate(names) for tick in _ticks(space[name])]
+    labels += [(len(names), 0.0, f"{least:.3f}"), (len(names), 1.0, f"{most:.3f}")]
+    for column, position, label in labels:
+        text = axes.annotate(label, (column, position), xytext=(3, 0), textcoords="offset points", fontsize=8)
+        text.set_path_effects([patheffects.withStroke(linewidth=3, foreground="white")])
+        text.set_zorder(3)
     axes.set_xticks(range(len(names) + 1), [*(name.replace(".", ".\n") for name in names), "validation"], fontsize=8)
     axes.set_yticks([-0.15], ["without effect"], fontsize=8)
+    axes.set_xlim(-0.1, len(names) + 0.4)
     axes.set_ylim(-0.2, 1.05)
     axes.grid(axis="x", color="0.8")
     for side in ("top", "right", "left", "bottom"):
         axes.spines[side].set_visible(False)
-    axes.set_title(f"{len(done)} trials, the best of them dark: validation {most:.3f}")
-    figure.savefig(path, dpi=120)
 
 
 def _cell(value: Any) -> str:

@@ -10,21 +10,24 @@ OUT/
   parallel_coordinates.png  the same as a picture
 """
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dafsn_tf.config import Config
+from dafsn_tf.data.locking import locked
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import ConfigError, RunError
 from dafsn_tf.runs import check_makeable, write_json
+from dafsn_tuner.distribution import Place
 from dafsn_tuner.space import Choice, Space, configured, to_json
 
-SEARCH, STATE, BEST = "search.json", "keras_tuner", "best.toml"
+SEARCH, STATE, BEST, CURVES, LOCK = "search.json", "keras_tuner", "best.toml", "tensorboard", ".lock"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Outcome:
     """What a search has found so far.
 
     Attributes:
-        trials: `keras_tuner_adapter.Trial` each, in the order of their beginning.
+        trials: `trials.Trial` each, in the order of their beginning.
         best: number of the best trial.
         validation: its value.
         importance: share of each field, see `report.importance`.
@@ -57,6 +60,7 @@ def tune(
     budget_minutes: float | None = None,
     seeds: Sequence[int] = (0,),
     resume: bool = False,
+    chief: Place | None = None,
     write: Callable[[str], None] = print,
 ) -> Outcome:
     """Search a space for the configuration with the best validation score, and write it to OUT/best.toml.
@@ -73,6 +77,7 @@ def tune(
         budget_minutes: no trial begins later than this after the call.
         seeds: a trial trains with each, and its value is the mean.
         resume: go on with a search of the same configuration, space, collection, algorithm and seeds.
+        chief: where to hand out the trials to workers (see `work`), instead of running them here.
         write: receives progress, a line at a time.
 
     Raises:
@@ -83,6 +88,83 @@ def tune(
         raise ConfigError(f"A search of {max_trials} trials finds nothing; --max-trials must be at least 1.")
     if budget_minutes is not None and not budget_minutes > 0:
         raise ConfigError(f"A budget of {budget_minutes} minutes is none; --budget-minutes must be positive.")
+    identity = _identity(config, space, data, algorithm, seeds)
+    _check_folder(out, identity, resume)
+    from dafsn_tuner.keras_tuner_adapter import check_algorithm, make_tuner, search
+    from dafsn_tuner.keras_tuner_distribution import Chief, environment
+
+    check_algorithm(algorithm, seeds)
+    hypermodel = _hypermodel(config, space, data, seeds, write)
+    server = None if chief is None else Chief(chief, write)
+    if server is None:  # what can fail for every trial fails before anything is written
+        hypermodel.trials.inputs(hypermodel.trials.complete(config))
+    out.mkdir(parents=True, exist_ok=True)
+    with _only_search(out), environment(None):
+        write_json(out / SEARCH, identity)
+        tuner = make_tuner(algorithm, hypermodel, out / STATE, max_trials, seeds[0])
+        write(f"searching {len(space)} fields by {algorithm}, at most {max_trials} trials; results in {out}")
+        tuner.oracle.begin(write, max_trials, budget_minutes)
+        try:
+            if server is None:
+                search(tuner, _callbacks(out))
+            else:
+                server.serve(tuner.oracle)
+        finally:
+            outcome = _write_results(tuner, config, space, out)
+    if outcome is None:
+        raise RunError(
+            f"No trial of {out} has come to an end"
+            + _first_error(tuner)
+            + ". Mend that, then search in another folder."
+        )
+    return outcome
+
+
+def work(
+    config: Config,
+    space: Space,
+    data: str | Path,
+    out: str | Path,
+    place: Place,
+    *,
+    algorithm: str = "bayesian",
+    seeds: Sequence[int] = (0,),
+    write: Callable[[str], None] = print,
+) -> None:
+    """Run trials of a search that `tune` holds as chief, until it has no more; it writes what is found.
+
+    Args:
+        config, space, algorithm, seeds: those of the chief.
+        data: the same collection, or a copy of it; its features are computed once a folder.
+        out: the chief's folder itself, on a file system that both see.
+        place: the worker's, with the chief's address.
+        write: receives progress, a line at a time.
+
+    Raises:
+        ConfigError, DataError, RunError, WeightsError: what the user can mend.
+    """
+    data, out = Path(data), Path(out)
+    identity = _identity(config, space, data, algorithm, seeds)
+    from dafsn_tuner import keras_tuner_distribution as distribution
+    from dafsn_tuner.keras_tuner_adapter import check_algorithm, make_tuner
+
+    check_algorithm(algorithm, seeds)
+    distribution.wait_for_chief(place, write)
+    if not (out / SEARCH).is_file():
+        raise RunError(f"{out} is not the folder of the chief at {place.address}: give both the same --out.")
+    _check_identity(out, identity)
+    hypermodel = _hypermodel(config, space, data, seeds, write)
+    hypermodel.trials.inputs(hypermodel.trials.complete(config))
+    write(f"{place.name} works for the chief at {place.address}")
+
+    def make(kind: Any) -> Any:
+        return make_tuner(algorithm, hypermodel, out / STATE, 1, seeds[0], kind)
+
+    distribution.work(make, place, _callbacks(out), write)
+
+
+def _identity(config: Config, space: Space, data: Path, algorithm: str, seeds: Sequence[int]) -> dict[str, Any]:
+    """Return what a search must have in common with one that goes on with it, as JSON has it."""
     if not seeds:
         raise ConfigError("Without a seed nothing is trained: give --seeds.")
     identity = {
@@ -92,33 +174,35 @@ def tune(
         "space": to_json(space),
         "config": config.to_dict(),
     }
-    _check_folder(out, json.loads(json.dumps(identity)), resume)
-    import keras
+    return json.loads(json.dumps(identity))
 
-    from dafsn_tuner.keras_tuner_adapter import DAFSNHyperModel, check_algorithm, make_tuner, search
+
+def _hypermodel(config: Config, space: Space, data: Path, seeds: Sequence[int], write: Callable[[str], None]) -> Any:
+    from dafsn_tuner.keras_tuner_adapter import DAFSNHyperModel
     from dafsn_tuner.trials import Trials
 
-    check_algorithm(algorithm, seeds)
     augmentation = space.get("image.augmentation")
     mirrored = isinstance(augmentation, Choice) and "flip" in augmentation.values
-    trials = Trials(config, data, write, mirrored)
-    trials.inputs(trials.complete(config))  # what can fail for every trial fails before anything is written
-    out.mkdir(parents=True, exist_ok=True)
-    write_json(out / SEARCH, identity)
-    tuner = make_tuner(algorithm, DAFSNHyperModel(trials, space, seeds), out / STATE, max_trials, seeds[0])
-    write(f"searching {len(space)} fields by {algorithm}, at most {max_trials} trials; results in {out}")
-    tuner.begin(write, max_trials, budget_minutes)
-    try:
-        search(tuner, [keras.callbacks.TensorBoard(str(out / "tensorboard"), write_graph=False)])
-    finally:
-        outcome = _write_results(tuner, config, space, out)
-    if outcome is None:
-        raise RunError(
-            f"No trial of {out} has come to an end"
-            + _first_error(tuner)
-            + ". Mend that, then search in another folder."
-        )
-    return outcome
+    return DAFSNHyperModel(Trials(config, data, write, mirrored), space, seeds)
+
+
+def _callbacks(out: Path) -> list[Any]:
+    import keras
+
+    return [keras.callbacks.TensorBoard(str(out / CURVES), write_graph=False)]
+
+
+@contextlib.contextmanager
+def _only_search(out: Path) -> Iterator[None]:
+    """Keep a second command from searching in a folder; the lock ends with the process."""
+    path = out / LOCK
+    with path.open("w") as file:
+        if not locked(file.fileno(), path):
+            raise RunError(
+                f"Another `dafsn tune` is searching in {out}. Wait for it, or choose another folder; if it is a chief, "
+                "work for it by --chief HOST:PORT."
+            )
+        yield
 
 
 def _check_folder(out: Path, identity: dict[str, Any], resume: bool) -> None:
@@ -132,6 +216,11 @@ def _check_folder(out: Path, identity: dict[str, Any], resume: bool) -> None:
         return
     if not begun:
         raise RunError(f"{out} holds no search to go on with (no {SEARCH}). Begin one without --resume.")
+    _check_identity(out, identity)
+
+
+def _check_identity(out: Path, identity: dict[str, Any]) -> None:
+    """Refuse to go on with another search than the folder's."""
     stored = json.loads((out / SEARCH).read_text(encoding="utf-8"))
     differing = [name for name, value in identity.items() if stored.get(name) != value]
     if differing:

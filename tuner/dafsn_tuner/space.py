@@ -59,6 +59,23 @@ class Condition:
     values: tuple[Value, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Switch:
+    """What decides whether a field has an effect.
+
+    Attributes:
+        field: another field.
+        value: the field has an effect where that one has this value; None: where that one is not zero.
+    """
+
+    field: str
+    value: Value | None = None
+
+    def is_on(self, value: Value) -> bool:
+        """Return whether the field has an effect where the other one has a value."""
+        return bool(value) if self.value is None else value == self.value
+
+
 Space = dict[str, Choice | Range]
 
 SPACE: Space = {
@@ -76,7 +93,7 @@ SPACE: Space = {
     "model.gamma1": Range(2.0, 10.0, log=True),
     "model.gamma2": Range(2.0, 10.0, log=True),
     "loss.label_weight": Choice((0.3, 1.0, 2.0, 5.0)),
-    "loss.adversarial_weight": Choice((0.0, 0.02, 0.1, 0.3)),
+    "loss.adversarial_weight": Choice((0.0, 0.02, 0.05, 0.1, 0.3)),
     "loss.adversarial_kind": Choice(("flipped_labels", "uniform_targets", "gradient_reversal")),
     "discriminator.steps": Choice((1, 3, 5)),
     "discriminator.learning_rate": Range(5e-5, 2e-3, log=True),
@@ -88,18 +105,18 @@ SPACE: Space = {
     "training.weight_averaging": Choice((0.0, 0.99)),
 }
 
-_SWITCHES = {  # what has an effect only where another field is not zero, or has a certain value
-    "model.word_pooling": ("loss.word_weight", None),
-    "model.gamma1": ("loss.word_weight", None),
-    "model.gamma2": ("loss.word_weight", None),
-    "loss.word_positives": ("loss.word_weight", None),
-    "loss.adversarial_kind": ("loss.adversarial_weight", None),
-    "discriminator.steps": ("loss.adversarial_weight", None),
-    "discriminator.learning_rate": ("loss.adversarial_weight", None),
-    "discriminator.inputs": ("loss.adversarial_weight", None),
-    "training.decay_rate": ("training.schedule", "exponential"),
-    "loss.margin": ("loss.matching", "hardest_negative"),
-    "loss.hinge_warmup_steps": ("loss.matching", "hardest_negative"),
+_SWITCHES = {
+    "model.word_pooling": Switch("loss.word_weight"),
+    "model.gamma1": Switch("loss.word_weight"),
+    "model.gamma2": Switch("loss.word_weight"),
+    "loss.word_positives": Switch("loss.word_weight"),
+    "loss.adversarial_kind": Switch("loss.adversarial_weight"),
+    "discriminator.steps": Switch("loss.adversarial_weight"),
+    "discriminator.learning_rate": Switch("loss.adversarial_weight"),
+    "discriminator.inputs": Switch("loss.adversarial_weight"),
+    "training.decay_rate": Switch("training.schedule", "exponential"),
+    "loss.margin": Switch("loss.matching", "hardest_negative"),
+    "loss.hinge_warmup_steps": Switch("loss.matching", "hardest_negative"),
 }
 
 
@@ -110,17 +127,17 @@ def ordered(space: Space) -> list[str]:
 
 def condition(name: str, space: Space) -> Condition | None:
     """Return the condition under which a field is searched; None where it always is."""
-    switch, needed = _SWITCHES.get(name, (None, None))
-    parent = space.get(switch) if switch else None
-    if switch is None or not isinstance(parent, Choice):
+    switch = _SWITCHES.get(name)
+    values = space.get(switch.field) if switch else None
+    if switch is None or not isinstance(values, Choice):
         return None
-    return Condition(switch, tuple(value for value in parent.values if (value == needed if needed else value)))
+    return Condition(switch.field, tuple(filter(switch.is_on, values.values)))
 
 
 def read_space(preset_or_path: str, config: Config) -> Space:
     """Return the default space as the table `[search]` of a configuration file narrows or widens it.
 
-    A field that the configuration switches off for good (it is not searched what it depends on) is left out.
+    A field that has an effect in no trial, because what it depends on is off in all, is left out.
 
     Raises:
         ConfigError: a field that does not exist, or values that it cannot have.
@@ -142,7 +159,7 @@ def read_space(preset_or_path: str, config: Config) -> Space:
         else:
             space[name] = _read_entry(name, entry)
             _check(config, name, _tried(space[name]))
-    space = {name: values for name, values in space.items() if not _without_effect(name, space, config)}
+    space = {name: values for name, values in space.items() if _has_effect(name, space, config)}
     if not space:
         raise ConfigError("[search] leaves nothing to search: name fields and their values there.")
     return space
@@ -155,6 +172,20 @@ def configured(config: Config, values: Mapping[str, Any]) -> Config:
         section, key = name.split(".")
         sections[section][key] = value
     return Config.from_dict(sections, where="search space")
+
+
+def own_values(config: Config, space: Space) -> dict[str, Value] | None:
+    """Return a configuration's own values of the fields that have an effect; None if the space lacks one of them."""
+    sections, found = config.to_dict(), {}
+    for name in ordered(space):
+        when = condition(name, space)
+        if when is not None and found[when.field] not in when.values:
+            continue
+        section, key = name.split(".")
+        found[name] = sections[section][key]
+        if not _holds(space[name], found[name]):
+            return None
+    return found
 
 
 def to_json(space: Space) -> dict[str, Any]:
@@ -187,6 +218,15 @@ def _tried(values: Choice | Range) -> list[Any]:
     return list(values.values) if isinstance(values, Choice) else [values.low, values.high]
 
 
+def _holds(values: Choice | Range, value: Value) -> bool:
+    if isinstance(values, Choice):
+        return value in values.values
+    if isinstance(value, str) or not values.low <= value <= values.high:
+        return False
+    steps = (value - values.low) / values.step if values.step else 0.0
+    return abs(steps - round(steps)) < 1e-6
+
+
 def _check(config: Config, name: str, values: list[Any]) -> None:
     """Refuse a field that does not exist, and values that it cannot have."""
     section, dot, key = name.partition(".")
@@ -197,10 +237,11 @@ def _check(config: Config, name: str, values: list[Any]) -> None:
         Config.from_dict({section: {key: value}}, where="[search]")
 
 
-def _without_effect(name: str, space: Space, config: Config) -> bool:
-    switch, needed = _SWITCHES.get(name, (None, None))
-    if switch is None or switch in space:
-        return False
-    section, key = switch.split(".")
-    value = config.to_dict()[section][key]
-    return value != needed if needed else not value
+def _has_effect(name: str, space: Space, config: Config) -> bool:
+    """Return whether a field has an effect in some trial."""
+    switch = _SWITCHES.get(name)
+    if switch is None:
+        return True
+    section, key = switch.field.split(".")
+    tried = _tried(space[switch.field]) if switch.field in space else [config.to_dict()[section][key]]
+    return any(map(switch.is_on, tried))

@@ -13,6 +13,27 @@ from dafsn_tf.runs import load_backbone
 OBJECTIVE = "val_retrieval"  # an epoch's validation MAP@all, or the mean recall of a set without classes
 
 
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What is known of a trial.
+
+    Attributes:
+        number: from 1, in the order of their beginning.
+        values: of the fields searched, by name; those without effect are left out.
+        status: "completed", "failed" or "unfinished".
+        validation: the objective of its best epoch, averaged over seeds; None where it failed.
+        epochs: epochs trained up to its best, from 1.
+        error: last line of what went wrong, or "".
+    """
+
+    number: int
+    values: dict[str, Any]
+    status: str
+    validation: float | None
+    epochs: int
+    error: str
+
+
 class Trials:
     """Builds and fits models on the training split, judged on the validation split; no other split is opened.
 
