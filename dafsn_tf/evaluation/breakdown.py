@@ -52,6 +52,9 @@ def retrieved_classes(ranked: Direction, labels: np.ndarray) -> np.ndarray:
     return np.where(queries > 0, total / np.maximum(queries, 1), np.nan)
 
 
+_BINS = (8, 60)  # fewest and most; as many as the matching pairs fill
+
+
 class ScoreDistributions(NamedTuple):
     """How the scores of matching pairs and of other pairs are spread.
 
@@ -71,7 +74,7 @@ class ScoreDistributions(NamedTuple):
     overlap: float
 
 
-def score_distributions(scores: np.ndarray, matching: np.ndarray, bins: int = 60) -> ScoreDistributions:
+def score_distributions(scores: np.ndarray, matching: np.ndarray) -> ScoreDistributions:
     """Return how scores (queries, gallery) are spread over the matching (bool, of the same shape) and the other pairs.
 
     The overlap is 1 less the Kolmogorov-Smirnov distance, which needs no bins; where two densities cross once, it is
@@ -87,6 +90,7 @@ def score_distributions(scores: np.ndarray, matching: np.ndarray, bins: int = 60
     best = int(wrong.argmin())
     every = np.concatenate([inside, outside])
     low, high = float(every.min()), float(every.max())
+    bins = int(np.clip(2 * np.sqrt(len(inside)), *_BINS))
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     shares = [np.histogram(part, edges)[0] / max(1, len(part)) for part in (inside, outside)]
-    return ScoreDistributions(edges, *shares, float(inside[best]), float(min(1, wrong[best])))
+    return ScoreDistributions(edges, shares[0], shares[1], float(inside[best]), float(min(1, wrong[best])))

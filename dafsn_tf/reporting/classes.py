@@ -103,7 +103,7 @@ def _precision(
         axes.set_xlim(0, 1.02)
         axes.set_ylim(-0.7, len(ordered) - 0.3)
         if len(figures) > 1:
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 0), ncols=2)
+            canvas.legend(axes)
         ranked = sorted(shown, key=lambda one: one.precision[direction])
         low, high = ranked[0], ranked[-1]
         caption = (

@@ -22,12 +22,13 @@ def curves_section(measured: Sequence[Measured], canvas: Canvas) -> str:
     classes = measured[0].collection.has_classes
     relevant = "shares a class with the query" if classes else "is the query's own pair"
     parts = [page.paragraph(f"Relevant is what {relevant}; recall@k asks for the query's own pair.")]
+    tables = []
     for name, compute, chance, draw in (
         ("precision-recall", _precision_recall, _chance_precision_recall, _draw_precision_recall),
         ("precision-scope", _precision_scope, _chance_precision_scope, _draw_precision_scope),
         ("recall-at-k", _recall_at_k, _chance_recall_at_k, _draw_recall),
     ):
-        drawings, tables = [], []
+        drawings = []
         for direction in DIRECTIONS:
             lines = {one.name: compute(one.directions[direction]) for one in measured}
             lines["chance"] = chance(measured[0].directions[direction])
@@ -35,8 +36,8 @@ def curves_section(measured: Sequence[Measured], canvas: Canvas) -> str:
             places = curves.RECALL_LEVELS if name == "precision-recall" else ranks
             drawings.append(draw(canvas, name, direction, places, lines))
             tables.append(_table(name, direction, places, lines))
-        parts += [page.panels(drawings), page.folded("These curves as tables", "".join(tables))]
-    return "".join(parts)
+        parts.append(page.panels(drawings))
+    return "".join(parts) + page.folded("These curves as tables", "".join(tables))
 
 
 def _precision_recall(ranked: Direction) -> np.ndarray:
@@ -67,10 +68,8 @@ def _draw_precision_recall(
     canvas: Canvas, name: str, direction: str, levels: np.ndarray, lines: dict[str, np.ndarray]
 ) -> Drawing:
     title = f"Precision against recall, {direction_title(direction)}"
-    with canvas.axes(
-        title, "recall (share of relevant items found)", "precision (share of found that is relevant)"
-    ) as axes:
-        _draw_lines(axes, levels, lines)
+    with canvas.axes(title, "recall (share of relevant items found)", "precision (share relevant)") as axes:
+        _draw_lines(canvas, axes, levels, lines)
         axes.set_xlim(0, 1)
         first = next(iter(lines))
         middle = len(levels) // 2
@@ -85,8 +84,8 @@ def _draw_precision_scope(
     canvas: Canvas, name: str, direction: str, places: np.ndarray, lines: dict[str, np.ndarray]
 ) -> Drawing:
     title = f"Precision within the first k, {direction_title(direction)}"
-    with canvas.axes(title, "k (items shown, log scale)", "precision (share of shown that is relevant)") as axes:
-        _draw_lines(axes, places, lines)
+    with canvas.axes(title, "k (items shown, log scale)", "precision (share relevant)") as axes:
+        _draw_lines(canvas, axes, places, lines)
         _ranks(axes, len(places))
         first, k = next(iter(lines)), min(10, len(places))
         caption = (
@@ -101,17 +100,17 @@ def _draw_recall(
 ) -> Drawing:
     title = f"Own pair within the first k, {direction_title(direction)}"
     with canvas.axes(title, "k (items shown, log scale)", "recall@k (share of queries)") as axes:
-        _draw_lines(axes, places, lines)
+        _draw_lines(canvas, axes, places, lines)
         _ranks(axes, len(places))
         first, k = next(iter(lines)), min(10, len(places))
         caption = (
-            f"{first} shows a {_NAMES[direction][0]} its own match first for {lines[first][0]:.0%} of the queries and "
-            f"within the first {k} for {lines[first][k - 1]:.0%}, chance for {lines['chance'][k - 1]:.0%}."
+            f"{first} puts a {_NAMES[direction][0]}'s own match first for {lines[first][0]:.0%} of the queries and "
+            f"among the first {k} for {lines[first][k - 1]:.0%}; by chance {lines['chance'][k - 1]:.0%}."
         )
         return canvas.keep(axes, f"{name}-{direction}", _alt(title, "k", places, lines, (1, 10, 100)), caption)
 
 
-def _draw_lines(axes: Axes, places: np.ndarray, lines: dict[str, np.ndarray]) -> None:
+def _draw_lines(canvas: Canvas, axes: Axes, places: np.ndarray, lines: dict[str, np.ndarray]) -> None:
     for number, (name, values) in enumerate(lines.items()):
         if name == "chance":
             axes.plot(places, values, color=PALE, linestyle=":", label=name)
@@ -120,7 +119,7 @@ def _draw_lines(axes: Axes, places: np.ndarray, lines: dict[str, np.ndarray]) ->
                 places, values, color=COLOURS[number % len(COLOURS)], linestyle=LINES[number % len(LINES)], label=name
             )
     axes.set_ylim(0, 1.02)
-    axes.legend()
+    canvas.legend(axes)
 
 
 def _ranks(axes: Axes, gallery: int) -> None:

@@ -19,15 +19,15 @@ def _drawing(canvas: Canvas, number: int, one: Measured) -> Drawing:
     title = f"Scores of matching and other pairs, {one.name}"
     unit = "standard deviations of validation, mixed" if one.judged == "fused" else "cosine or the peer's own unit"
     with canvas.axes(title, f"{one.judged} score ({unit})", "share of the pairs of its kind") as axes:
-        for values, label, colour, hatch, line in (
-            (spread.other, "other pairs", COLOURS[1], "///", "--"),
-            (spread.matching, "matching pairs", COLOURS[0], None, "-"),
+        for values, label, colour, line in (
+            (spread.other, "other pairs", COLOURS[1], "--"),
+            (spread.matching, "matching pairs", COLOURS[0], "-"),
         ):
-            axes.stairs(values, spread.edges, fill=True, alpha=0.3, facecolor=colour, edgecolor=colour, hatch=hatch)
+            axes.stairs(values, spread.edges, fill=True, alpha=0.3, facecolor=colour)
             axes.stairs(values, spread.edges, color=colour, linestyle=line, linewidth=2, label=label)
         axes.axvline(spread.threshold, color=PALE, linestyle=":", label="best threshold")
         axes.set_ylim(bottom=0)
-        axes.legend()
+        canvas.legend(axes)
         caption = (
             f"The further the two hills stand apart the better; their overlap is {spread.overlap:.3f}, between 0 (one "
             "threshold parts them) and 1 (no threshold tells anything)."

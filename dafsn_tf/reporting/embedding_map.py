@@ -13,6 +13,7 @@ from dafsn_tf.reporting.figure import COLOURS, PALE, Canvas, Drawing
 from dafsn_tf.reporting.measured import Measured
 
 PROJECTIONS = {"tsne": "t-SNE", "umap": "UMAP"}
+_VERDICTS = ((0.6, "they mix"), (0.8, "they mix in part"), (1.0, "they lie apart"))  # up to which accuracy
 MOST_PAIRS = 300  # drawn, chosen by seed: more would hide one another
 
 
@@ -30,7 +31,7 @@ def check_projection(projection: str) -> None:
 
 def embedding_section(measured: Sequence[Measured], canvas: Canvas, projection: str, seed: int = 0) -> str:
     """Return the HTML of the maps, one a run; of a single picture or of peers alone it says that there is none."""
-    embedded = [one for one in measured if one.sentences is not None]
+    embedded = [one for one in measured if one.embeddings is not None]
     pictures = len(np.unique(measured[0].collection.text_image))
     if pictures < 2 or not embedded:
         return page.paragraph("A map needs a run and at least 2 pictures with a text.")
@@ -60,20 +61,21 @@ def project(vectors: np.ndarray, projection: str, seed: int = 0) -> np.ndarray:
         umap: Any = importlib.import_module("umap")
         return np.asarray(umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(vectors))
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     perplexity = min(30.0, (len(vectors) - 1) / 3)
-    return TSNE(metric="cosine", init="pca", perplexity=perplexity, random_state=seed).fit_transform(vectors)
+    with threadpool_limits(1):  # work this small is slower when threads share it
+        return TSNE(metric="cosine", init="pca", perplexity=perplexity, random_state=seed).fit_transform(vectors)
 
 
 def _drawing(canvas: Canvas, number: int, one: Measured, projection: str, seed: int) -> Drawing:
-    assert one.sentences is not None
-    assert one.images is not None
+    assert one.embeddings is not None
     assert one.gap is not None
     shown, first = np.unique(one.collection.text_image, return_index=True)
     if len(shown) > MOST_PAIRS:
         chosen = np.sort(np.random.default_rng(seed).choice(len(shown), MOST_PAIRS, replace=False))
         shown, first = shown[chosen], first[chosen]
-    vectors = np.concatenate([one.sentences[first], one.images[shown]])
+    vectors = np.concatenate([one.embeddings.sentences[first], one.embeddings.images[shown]])
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     texts, pictures = np.split(project(vectors, projection, seed), 2)
     method, accuracy = PROJECTIONS[projection], one.gap["probe_accuracy"]
@@ -87,11 +89,11 @@ def _drawing(canvas: Canvas, number: int, one: Measured, projection: str, seed: 
         axes.plot(*pictures.T, "o", color=COLOURS[1], ms=5, fillstyle="none", label="picture")
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.legend(loc="upper right", ncols=2)
-        verdict = "the modalities mix" if accuracy < 0.6 else "the modalities lie apart"
+        canvas.legend(axes)
+        verdict = next(words for most, words in _VERDICTS if accuracy <= most)
         caption = (
             f"Short lines mean that text and picture of a pair lie together; the fresh probe's accuracy is "
-            f"{accuracy:.3f} (0.5: {'' if accuracy < 0.6 else 'not '}told apart by nothing), so {verdict}."
+            f"{accuracy:.3f}, where 0.5 means that nothing tells texts from pictures: {verdict}."
         )
         alt = f"{title}: {len(shown)} pairs in two dimensions; fresh probe accuracy {accuracy:.3f}, {verdict}."
         return canvas.keep(axes, f"embeddings-{number}", alt, caption)

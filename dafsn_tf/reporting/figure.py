@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -25,7 +26,7 @@ PALE = "#808690"  # grid, joins and chance: visible on white and on black
 WIDTH, HEIGHT = 5.4, 4.0  # inches of one panel: two stand side by side on a screen, one on a telephone
 
 _INK = "#1b1f24"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "axes.edgecolor": _INK,
     "axes.grid": True,
     "axes.labelcolor": _INK,
@@ -79,12 +80,16 @@ class Canvas:
     @contextlib.contextmanager
     def axes(self, title: str, x: str, y: str, *, height: float = HEIGHT) -> Iterator[Axes]:
         """Give axes with a title and named axes, to draw on and then to `keep`; the report's look holds meanwhile."""
-        with matplotlib.rc_context(_STYLE):
+        with matplotlib.rc_context(rc=_STYLE):
             axes = Figure(figsize=(WIDTH, height), layout="constrained").add_subplot()
             axes.set_title(title, wrap=True)
             axes.set_xlabel(x)
             axes.set_ylabel(y)
             yield axes
+
+    def legend(self, axes: Axes, columns: int = 3) -> None:
+        """Name the lines below the axes, where they hide nothing."""
+        axes.get_figure().legend(loc="outside lower center", ncols=columns)
 
     def keep(self, axes: Axes, name: str, alt: str, caption: str) -> Drawing:
         """Return the drawing of axes after writing `name`.png and `name`.svg.
@@ -94,8 +99,8 @@ class Canvas:
         """
         figure = axes.figure
         write_file(self.folder / f"{name}.png", _saved(figure, "png", facecolor="white", dpi=150))
-        write_file(self.folder / f"{name}.svg", _saved(figure, "svg", facecolor="white", metadata={"Date": None}))
         transparent = _saved(figure, "svg", transparent=True, metadata={"Date": None}).decode()
+        write_file(self.folder / f"{name}.svg", _on_white(transparent).encode())
         return Drawing(name, _for_page(transparent, name), alt, caption)
 
 
@@ -115,10 +120,15 @@ def write_file(path: Path, content: bytes) -> None:
         raise DataError(f"{path} cannot be written: {error.strerror or error}. Choose another place.") from error
 
 
-def _saved(figure, form: str, **options) -> bytes:
+def _saved(figure: Any, form: str, **options: Any) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format=form, **options)
     return stream.getvalue()
+
+
+def _on_white(svg: str) -> str:
+    start = svg.index(">", svg.index("<svg")) + 1
+    return f'{svg[:start]}<rect width="100%" height="100%" fill="white"/>{svg[start:]}'
 
 
 def _for_page(svg: str, name: str) -> str:

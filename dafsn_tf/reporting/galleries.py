@@ -18,7 +18,7 @@ from dafsn_tf.reporting.pictures import Found, gallery
 SHOWN = 5  # results of a query
 EACH = 2  # queries of each kind
 _SIDE = 200  # pixels, longer side of a picture on the page
-_MARKS = {"own": "✓ its own", "alike": "✓ same class", "other": "✗ other"}
+_MARKS = {"own": "✓ own match", "alike": "✓ same class", "other": "✗ other"}
 
 
 def galleries_section(measured: Sequence[Measured], records: RecordSplit, canvas: Canvas) -> str:
@@ -97,7 +97,7 @@ def _hit(
     else:
         shown = escape(_text(one, "image_to_text", item, records))
     mark = f'<span class="mark">{place}. {_MARKS[kind]}</span>'
-    return f'<li class="{kind}">{mark}{shown} <small>score {ranked.scores[query, item]:.3f}</small></li>'
+    return f'<li class="{kind}">{mark}{shown}<small>score {ranked.scores[query, item]:.3f}</small></li>'
 
 
 def _text(one: Measured, direction: str, text: int, records: RecordSplit) -> str:
@@ -105,9 +105,8 @@ def _text(one: Measured, direction: str, text: int, records: RecordSplit) -> str
     ranked = one.directions[direction]
     if one.collection.documents:
         image = int((ranked.query_image if direction == "text_to_image" else ranked.gallery_image)[text])
-        sentences = records.texts[image]
-        more = f" (and {len(sentences) - 1} more sentences)" if len(sentences) > 1 else ""
-        return sentences[0] + more
+        first, *rest = records.texts[image]
+        return f"{first} (and {len(rest)} more sentences)" if rest else first
     text_image = one.collection.text_image
     return records.texts[text_image[text]][text - int(np.searchsorted(text_image, text_image[text]))]
 

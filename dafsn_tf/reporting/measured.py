@@ -14,6 +14,7 @@ from dafsn_tf.baselines.methods import METHODS
 from dafsn_tf.baselines.trial import Trials
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import RunError
+from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.evaluation.evaluate import split_scores
 from dafsn_tf.evaluation.metrics import MAP_CUT, METRICS, RECALL_CUTS, average_precision, first_relevant_rank
 from dafsn_tf.evaluation.modality_gap import modality_gap
@@ -43,7 +44,7 @@ class Measured:
         scores: (N, B) by name; the last is the one that it is judged by.
         collection: the split as far as relevance goes.
         run: None for a peer.
-        sentences: (N, D) and images: (B, D) in the aligned space; None for a peer.
+        embeddings: in the aligned space; None for a peer.
         history: None for a peer, and for a model that was passed on without its training.
         adversary: whether the run was trained against a modality discriminator.
     """
@@ -52,8 +53,7 @@ class Measured:
     scores: dict[str, np.ndarray]
     collection: Collection
     run: Run | None = None
-    sentences: np.ndarray | None = None
-    images: np.ndarray | None = None
+    embeddings: Embeddings | None = None
     history: History | None = None
     adversary: bool = False
     _values: dict[tuple[str, bool], dict[str, dict[str, np.ndarray]]] = field(default_factory=dict)
@@ -76,9 +76,9 @@ class Measured:
     @cached_property
     def gap(self) -> dict[str, float] | None:
         """The modality gap, None for a peer."""
-        if self.sentences is None or self.images is None:
+        if self.embeddings is None:
             return None
-        return modality_gap(self.sentences, self.images, self.collection.text_image)
+        return modality_gap(self.embeddings.sentences, self.embeddings.images, self.collection.text_image)
 
     def query_values(self, score: str, documents: bool) -> dict[str, dict[str, np.ndarray]]:
         """Return direction -> metric -> each query's value, whose mean (of ranks: median) is the metric.
@@ -119,8 +119,7 @@ def measure_run(
         scores,
         embeddings.collection,
         run,
-        embeddings.sentences,
-        embeddings.images,
+        embeddings,
         read_history(run),
         run.config.loss.adversarial_weight > 0,
     )

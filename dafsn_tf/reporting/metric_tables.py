@@ -27,7 +27,7 @@ def metrics_section(measured: Sequence[Measured]) -> str:
     parts = [
         page.paragraph(
             "Larger is better but for the median rank; below each figure its 95 % interval (bootstrap over pictures "
-            "with their texts, 10,000 resamples). An interval that holds chance's figure means nothing was learned."
+            "with their texts, 10,000 resamples). Where it holds chance's figure, the run cannot be told from chance."
         ),
         metrics_table(measured, protocols[0]),
     ]
@@ -49,7 +49,9 @@ def metrics_table(measured: Sequence[Measured], protocol: str) -> str:
                 cells = [_with_interval(figures[metric], metric, values, one) for metric in METRICS]
                 rows.append([direction_title(direction), one.name, score, *cells])
         chance = measured[0].evaluation["chance"][protocol][direction]
-        rows.append([direction_title(direction), "chance", "", *(figure(chance[metric], metric) for metric in METRICS)])
+        rows.append(
+            [direction_title(direction), "chance", "–", *(figure(chance[metric], metric) for metric in METRICS)]
+        )
     head = ["direction", "run", "score", *(TITLES.get(metric, metric) for metric in METRICS)]
     return page.table(f"Metrics, protocol '{protocol}'", head, rows, named=3)
 

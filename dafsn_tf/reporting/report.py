@@ -26,6 +26,7 @@ from dafsn_tf.reporting.galleries import galleries_section
 from dafsn_tf.reporting.measured import Measured, measure_peers, measure_run
 from dafsn_tf.reporting.metric_tables import difference, direction_title, metrics_section
 from dafsn_tf.reporting.training_curves import training_section
+from dafsn_tf.reporting.words import words_section
 from dafsn_tf.runs import Run, check_makeable, load_run
 
 Projection = Literal["tsne", "umap"]
@@ -94,6 +95,7 @@ def write_report(
     section("scores", "Scores of matching and other pairs", lambda: distributions_section(measured, canvas))
     section("embeddings", "Map of the embeddings", lambda: embedding_section(measured, canvas, projection))
     section("galleries", "What was found", lambda: galleries_section(measured, records, canvas))
+    section("words", "What the words looked at", lambda: words_section(measured, records, canvas))
     path = out / "report.html"
     title = f"Retrieval report: {records.manifest.name}, {split} split"
     html = page.page(title, _introduction(measured, records), sections)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from dafsn_tf.models.dafsn import LOSSES
 from dafsn_tf.reporting import page
@@ -36,8 +36,9 @@ def _losses(canvas: Canvas, number: int, name: str, history: History) -> Drawing
             label = "total" if loss == "loss" else loss.removesuffix("_loss")
             _epochs(axes, values, place, label)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         _mark(axes, history.best_epoch)
-        axes.legend(ncols=2)
+        canvas.legend(axes)
         off = [loss.removesuffix("_loss") for loss in LOSSES if loss not in shown]
         total = history.columns["loss"]
         caption = (
@@ -57,7 +58,7 @@ def _discriminator(canvas: Canvas, trained: Sequence[tuple[str, History]]) -> Dr
             _mark(axes, history.best_epoch, place)
         axes.axhline(0.5, color=PALE, linestyle=":", label="chance")
         axes.set_ylim(0, 1.02)
-        axes.legend()
+        canvas.legend(axes)
         last = {name: history.columns["discriminator_accuracy"][-1] for name, history in trained}
         said = ", ".join(f"{value:.2f} for {name}" for name, value in last.items())
         caption = (
@@ -79,7 +80,7 @@ def _validation(canvas: Canvas, trained: Sequence[tuple[str, History]]) -> Drawi
                 axes.plot([chosen], [values[chosen - 1]], MARKERS[place % len(MARKERS)], color=_colour(place), ms=10)
                 said.append(f"{name} {values[chosen - 1]:.3f} in epoch {chosen} of {len(values)}")
         axes.set_ylim(bottom=0)
-        axes.legend()
+        canvas.legend(axes)
         caption = f"The big mark is the epoch that was kept: {', '.join(said)}; a falling end would mean overfitting."
         return canvas.keep(axes, "training-validation", f"{title}: {', '.join(said)}.", caption)
 
