@@ -188,8 +188,8 @@ def _findings(measured: Sequence[Measured], records: RecordSplit) -> list[str]:
         said = []
         for direction in DIRECTIONS:
             gain = difference(first, other, direction, "map@all")
-            clear = "within chance" if gain.low <= 0 <= gain.high else "beyond chance"
-            said.append(f"{gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], {clear}, {direction_title(direction)}")
+            clear = "not told apart" if gain.low <= 0 <= gain.high else "a clear difference"
+            said.append(f"{direction_title(direction)} {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], {clear}")
         found.append(f"MAP of {first.name} minus {other.name}: {'; '.join(said)}.")
     figures = class_figures(first, records)
     if len(figures) > 1:

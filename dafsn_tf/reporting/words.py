@@ -16,6 +16,7 @@ from dafsn_tf.reporting.figure import Canvas
 from dafsn_tf.reporting.galleries import chosen_queries
 from dafsn_tf.reporting.measured import Measured
 
+_CLEAR_PEAK = 1.5  # even shares, from which on a word has preferred a place
 _SIDES = ("upper", "middle", "lower"), ("left", "middle", "right")
 
 
@@ -35,14 +36,15 @@ def words_section(measured: Sequence[Measured], records: RecordSplit, canvas: Ca
     for number, one in enumerate(looking, start=1):
         for place, (text, image) in enumerate(pairs, start=1):
             words = records.texts[image][text - int((one.collection.text_image == image).argmax())]
-            parts.append(page.heading(f"{one.name}: “{words}”"))
+            title = f"{one.name}: “{words}”"
+            parts.append(page.heading(title))
             try:
                 attention = _attention(one, words, text, image)
             except DataError as error:
                 parts.append(page.paragraph(f"There is nothing to draw: {error}"))
                 continue
             (picture,) = records.read_images([image])
-            parts.append(_figure(attention, picture, f"attention-{number}-{place}", canvas))
+            parts.append(_figure(title, attention, picture, f"attention-{number}-{place}", canvas))
     return "".join(parts) or page.paragraph("No run here has words that look at regions.")
 
 
@@ -77,7 +79,7 @@ def _attention(one: Measured, words: str, text: int, image: int) -> WordAttentio
     return from_outputs([words], outputs)[0]
 
 
-def _figure(attention: WordAttention, picture: bytes, name: str, canvas: Canvas) -> str:
+def _figure(title: str, attention: WordAttention, picture: bytes, name: str, canvas: Canvas) -> str:
     try:
         figure = attention_figure(attention, Image.open(io.BytesIO(picture)))
         for kind in ("png", "svg"):
@@ -101,16 +103,22 @@ def _figure(attention: WordAttention, picture: bytes, name: str, canvas: Canvas)
         + ", ".join(f"{attention.words[word]} at the {_place(attention, word)}" for word in attention.content)
         + ". The table below has every word."
     )
-    caption = (
-        f"Yellow is where a word looked: “{attention.words[strongest]}” says most about this picture and looked at its "
-        f"{_place(attention, strongest)}."
-    )
+    peak = float(attention.even_shares[strongest].max())
+    if peak < _CLEAR_PEAK:
+        caption = (
+            f"No word preferred a place: even “{attention.words[strongest]}” peaks at {peak:.1f} even shares only."
+        )
+    else:
+        caption = (
+            f"Yellow is where a word looked: “{attention.words[strongest]}” says most about this picture and looked at "
+            f"its {_place(attention, strongest)}, {peak:.1f} times an even share."
+        )
     head = ["word", "relevance (cosine)", "peak (multiple of an even share)", "peak's place"]
     return (
-        f'<figure class="attention"><div class="scroll" role="region" aria-label="Figure: {escape(attention.text)}" tabindex="0">'
+        f'<figure class="attention"><div class="scroll" role="region" aria-label="{escape(title)}" tabindex="0">'
         f"{page.picture(stream.getvalue(), alt)}</div></figure>"
         + page.paragraph(caption, "pale")
-        + page.folded("The words as a table", page.table(f"Words of “{attention.text}”", head, rows))
+        + page.folded("The words as a table", page.table(f"The words of {title}", head, rows))
     )
 
 
