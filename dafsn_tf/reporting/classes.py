@@ -15,6 +15,7 @@ from dafsn_tf.reporting.measured import Measured
 from dafsn_tf.reporting.metric_tables import direction_title
 
 MATRIX_HEIGHT = 5.0  # inches: about square beside its class names
+_APART = 0.22  # of a row, between runs
 MOST = 30  # classes of a figure; of more, the ones with the lowest MAP
 
 
@@ -96,6 +97,7 @@ def _precision(
         for number, (name, of_run) in enumerate(figures.items()):
             points = [(one.precision[direction], places[one.index]) for one in of_run if one.index in places]
             across, down = np.array(points).T
+            down = down + _APART * ((len(figures) - 1) / 2 - number)  # so that none hides another
             axes.plot(
                 across, down, MARKERS[number % len(MARKERS)], color=COLOURS[number % len(COLOURS)], ms=7, label=name
             )

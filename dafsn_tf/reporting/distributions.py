@@ -16,9 +16,10 @@ def distributions_section(measured: Sequence[Measured], canvas: Canvas) -> str:
 def _drawing(canvas: Canvas, number: int, one: Measured) -> Drawing:
     ranked = one.directions["text_to_image"]
     spread = score_distributions(ranked.scores, ranked.pairs)
-    title = f"Scores of matching and other pairs, {one.name}"
+    title = f"Scores of pairs by {one.name}"
+    score = one.judged if one.run is None else f"{one.judged} score"
     unit = "standard deviations of validation, mixed" if one.judged == "fused" else "cosine or the peer's own unit"
-    with canvas.axes(title, f"{one.judged} score ({unit})", "share of the pairs of its kind") as axes:
+    with canvas.axes(title, f"{score} ({unit})", "share of the pairs of its kind") as axes:
         for values, label, colour, line in (
             (spread.other, "other pairs", COLOURS[1], "--"),
             (spread.matching, "matching pairs", COLOURS[0], "-"),

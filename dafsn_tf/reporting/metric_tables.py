@@ -11,6 +11,7 @@ from dafsn_tf.reporting.comparison import Interval, paired_bootstrap, shared_out
 from dafsn_tf.reporting.measured import Measured
 
 TITLES = {"map@all": "MAP@all", "map@50": "MAP@50", "median_rank": "median rank"}
+_HEAD = ("run", "score", *(TITLES.get(metric, metric) for metric in METRICS))
 _RESAMPLES = 10_000
 _CHUNK = 500  # resamples drawn at once
 
@@ -39,21 +40,20 @@ def metrics_section(measured: Sequence[Measured]) -> str:
 
 
 def metrics_table(measured: Sequence[Measured], protocol: str) -> str:
-    """Return every metric of every score and direction under a protocol, and chance, as an HTML table."""
-    rows = []
+    """Return every metric of every score under a protocol, and chance, as HTML tables, one a direction."""
+    tables = []
     for direction in DIRECTIONS:
+        rows = []
         for one in measured:
             for score in one.scores:
                 figures = one.evaluation["protocols"][protocol][score][direction]
                 values = one.query_values(score, protocol == "document")[direction]
-                cells = [_with_interval(figures[metric], metric, values, one) for metric in METRICS]
-                rows.append([direction_title(direction), one.name, score, *cells])
+                rows.append([one.name, score, *(_with_interval(figures[name], name, values, one) for name in METRICS)])
         chance = measured[0].evaluation["chance"][protocol][direction]
-        rows.append(
-            [direction_title(direction), "chance", "–", *(figure(chance[metric], metric) for metric in METRICS)]
-        )
-    head = ["direction", "run", "score", *(TITLES.get(metric, metric) for metric in METRICS)]
-    return page.table(f"Metrics, protocol '{protocol}'", head, rows, named=3)
+        rows.append(["chance", "–", *(figure(chance[name], name) for name in METRICS)])
+        caption = f"{direction_title(direction).capitalize()}, protocol '{protocol}'"
+        tables.append(page.table(caption, _HEAD, rows, named=2))
+    return "".join(tables)
 
 
 def differences_table(measured: Sequence[Measured]) -> str:
@@ -67,10 +67,11 @@ def differences_table(measured: Sequence[Measured]) -> str:
                 interval = difference(reference, one, direction, metric)
                 clear = "" if interval.low <= 0 <= interval.high else " *"
                 cells.append(f"{interval.mean:+.3f}{clear}\n[{interval.low:+.3f}, {interval.high:+.3f}]")
-            rows.append([direction_title(direction), f"{reference.name} minus {one.name}", *cells])
-    head = ["direction", "difference", *(TITLES.get(metric, metric) for metric in METRICS[:-1])]
+            rows.append([direction_title(direction), one.name, *cells])
+    head = ["direction", "minus", *(TITLES.get(metric, metric) for metric in METRICS[:-1])]
     caption = (
-        "Paired differences of the judged scores: above 0 the first is better; * marks an interval (95 %) without 0"
+        f"Paired differences: {reference.name} minus each other, by their judged scores; above 0 {reference.name} is "
+        "better, * marks a 95 % interval without 0"
     )
     return page.table(caption, head, rows, named=2)
 
