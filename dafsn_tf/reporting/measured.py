@@ -13,7 +13,7 @@ import numpy as np
 from dafsn_tf.baselines.methods import METHODS
 from dafsn_tf.baselines.trial import Trials
 from dafsn_tf.data.records import RecordSplit
-from dafsn_tf.errors import RunError
+from dafsn_tf.errors import ConfigError, RunError
 from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.evaluation.evaluate import split_scores
 from dafsn_tf.evaluation.metrics import MAP_CUT, METRICS, RECALL_CUTS, average_precision, first_relevant_rank
@@ -125,13 +125,29 @@ def measure_run(
     )
 
 
+def check_peers(names: Sequence[str], run: Run) -> None:
+    """Refuse, before any work is done for them, peers that could not be fitted beside a run.
+
+    Raises:
+        ConfigError: a peer that does not exist. RunError: the run has no frozen features.
+    """
+    unknown = [name for name in names if name not in METHODS]
+    if unknown:
+        raise ConfigError(f"There is no peer {', '.join(unknown)}. There are: {', '.join(METHODS)}.")
+    if names and run.model.image_encoder.backbone is not None:
+        raise RunError(
+            f"{run.path} trains its own network under the pictures, so there are no frozen features for a peer "
+            f"({', '.join(names)}). Leave out --peer, or report a run with backbone 'inception_v3'."
+        )
+
+
 def measure_peers(
     names: Sequence[str], run: Run, data: Path, split: str, out: Path, write: Callable[[str], None]
 ) -> list[Measured]:
     """Return peers fitted on the features and words that a run reads, measured on a split.
 
     Args:
-        names: of `baselines.METHODS`.
+        names: that `check_peers` lets pass.
         run: whose configuration says what is read.
         data: the collection.
         split: that is measured.
@@ -139,15 +155,8 @@ def measure_peers(
         write: receives progress.
 
     Raises:
-        RunError: the run has no frozen features.
+        DataError, WeightsError: what the user can mend.
     """
-    if not names:
-        return []
-    if run.model.image_encoder.backbone is not None:
-        raise RunError(
-            f"{run.path} trains its own network under the pictures, so there are no frozen features for a peer "
-            f"({', '.join(names)}). Leave out --peer, or report a run with backbone 'inception_v3'."
-        )
     out.mkdir(parents=True, exist_ok=True)
     trials = Trials(data, run.config, out, write)
     opened = trials.inputs.open(split)

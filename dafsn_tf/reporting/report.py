@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from dafsn_tf.baselines.methods import METHODS
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import ConfigError, RunError
@@ -23,7 +22,7 @@ from dafsn_tf.reporting.distributions import distributions_section
 from dafsn_tf.reporting.embedding_map import check_projection, embedding_section
 from dafsn_tf.reporting.figure import Canvas, write_file
 from dafsn_tf.reporting.galleries import galleries_section
-from dafsn_tf.reporting.measured import Measured, measure_peers, measure_run
+from dafsn_tf.reporting.measured import Measured, check_peers, measure_peers, measure_run
 from dafsn_tf.reporting.metric_tables import difference, direction_title, metrics_section
 from dafsn_tf.reporting.training_curves import training_section
 from dafsn_tf.reporting.words import words_section
@@ -66,13 +65,13 @@ def write_report(
     def step(text: str) -> None:
         write(f"[{time.monotonic() - began:4.0f} s] {text}")
 
-    _check_peers(peers)
     check_projection(projection)
     check_makeable(out, "report's folder")
     records = open_split(data, split)
     loaded = [load_run(run, weights) for run in _several(runs)]
     names = _names(runs, loaded)
     _check_same_data(dict(zip(names, loaded, strict=True)))
+    check_peers(peers, loaded[0])
     canvas = Canvas(out / "figures")
     measured = []
     for name, run in zip(names, loaded, strict=True):
@@ -108,12 +107,6 @@ def _several(runs: Sequence[str | Path]) -> Sequence[str | Path]:
     if isinstance(runs, str | Path) or not runs:
         raise ConfigError(f"A report needs a list of runs; found {runs!r}. Name at least one run's folder.")
     return runs
-
-
-def _check_peers(peers: Sequence[str]) -> None:
-    unknown = [name for name in peers if name not in METHODS]
-    if unknown:
-        raise ConfigError(f"There is no peer {', '.join(unknown)}. There are: {', '.join(METHODS)}.")
 
 
 def _names(given: Sequence[str | Path], runs: Sequence[Run]) -> list[str]:
