@@ -9,8 +9,9 @@ OUT/
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from dafsn_tf.callbacks import LINE_EVERY
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import ConfigError, RunError
@@ -133,14 +134,18 @@ def _data_of(run: Run) -> str:
 
 
 def _progress(step: Callable[[str], None]) -> Callable[[int, int], None]:
-    began = last = time.monotonic()
+    first: list[Any] = []  # when the first block was done, and its pairs: it was compiled, no rate follows from it
+    last = time.monotonic()
 
     def progress(done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last > 10 and done < total:
+        if not first:
+            first.extend((now, done))
+        elif now - last > LINE_EVERY and done < total:
             last = now
-            step(f"scored {done:,} of {total:,} pairs, {(now - began) * (total - done) / done:.0f} s left")
+            left = (now - first[0]) * (total - done) / (done - first[1])
+            step(f"scored {done:,} of {total:,} pairs, {left:.0f} s left")
 
     return progress
 
