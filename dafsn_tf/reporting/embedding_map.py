@@ -80,7 +80,7 @@ def _drawing(canvas: Canvas, number: int, one: Measured, projection: str, seed: 
     texts, pictures = np.split(project(vectors, projection, seed), 2)
     method, accuracy = PROJECTIONS[projection], one.gap["probe_accuracy"]
     adversary = "with adversary" if one.adversary else "without adversary"
-    title = f"{one.name} ({adversary})"
+    title = f"Embeddings of {one.name} ({adversary})"
     with canvas.axes(title, f"{method}, first axis (no unit)", f"{method}, second axis (no unit)") as axes:
         axes.add_collection(
             LineCollection(list(np.stack([texts, pictures], axis=1)), colors=PALE, linewidths=0.6, alpha=0.6)
@@ -95,5 +95,5 @@ def _drawing(canvas: Canvas, number: int, one: Measured, projection: str, seed: 
             f"Short lines mean that text and picture of a pair lie together; the fresh probe's accuracy is "
             f"{accuracy:.3f}, where 0.5 means that nothing tells texts from pictures: {verdict}."
         )
-        alt = f"Map of {title}: {len(shown)} pairs in two dimensions; fresh probe accuracy {accuracy:.3f}, {verdict}."
+        alt = f"{title}: {len(shown)} pairs in two dimensions; fresh probe accuracy {accuracy:.3f}, {verdict}."
         return canvas.keep(axes, f"embeddings-{number}", alt, caption)

@@ -42,18 +42,20 @@ def galleries_section(measured: Sequence[Measured], records: RecordSplit, canvas
 def chosen_queries(one: Measured, direction: str, each: int = EACH) -> dict[str, list[int]]:
     """Return the best, the median and the worst queries by average precision, then by their own match's rank.
 
-    Few queries are shown once each; a query without a relevant item is not shown.
+    Each is of another picture, as far as there are pictures; a query without a relevant item is not shown.
     """
     values = one.query_values(one.judged, one.collection.documents)[direction]
-    precision, rank = values["map@all"], values["median_rank"]
+    precision, rank, image = values["map@all"], values["median_rank"], values["image"]
     order = [int(query) for query in np.lexsort((rank, -precision)) if not np.isnan(precision[query])]
     middle = max(0, (len(order) - each) // 2)
-    kinds = {"best": order[:each], "worst": order[max(0, len(order) - each) :], "median": order[middle : middle + each]}
     seen: set[int] = set()
-    kept = {}
-    for kind, queries in kinds.items():
-        kept[kind] = [query for query in queries if query not in seen]
-        seen.update(kept[kind])
+    kept: dict[str, list[int]] = {}
+    for kind, candidates in (("best", order), ("worst", order[::-1]), ("median", order[middle:])):
+        kept[kind] = []
+        for query in candidates:
+            if len(kept[kind]) < each and image[query] not in seen:
+                kept[kind].append(query)
+                seen.add(image[query])
     return {kind: kept[kind] for kind in ("best", "median", "worst")}
 
 

@@ -132,8 +132,15 @@ def test_queries_of_a_gallery_are_the_best_the_median_and_the_worst():
     # Query q ranks the pictures 0, 1, ... in their order, so its own is the q + 1st.
     scores = np.tile(-np.arange(9.0), (9, 1))
     one = Measured("one", {"score": scores.astype("float32")}, Collection(np.arange(9)))
-    assert chosen_queries(one, "text_to_image") == {"best": [0, 1], "median": [3, 4], "worst": [7, 8]}
+    assert chosen_queries(one, "text_to_image") == {"best": [0, 1], "median": [3, 4], "worst": [8, 7]}
     assert top(one.directions["text_to_image"], 2) == [0, 1, 2, 3, 4]
+
+
+def test_each_query_shown_is_of_another_picture():
+    scores = np.random.default_rng(0).normal(size=(30, 6)).astype("float32")
+    text_image = np.repeat(np.arange(6), 5)
+    kinds = chosen_queries(Measured("one", {"score": scores}, Collection(text_image)), "text_to_image")
+    assert sorted(text_image[query] for queries in kinds.values() for query in queries) == [0, 1, 2, 3, 4, 5]
 
 
 def test_few_queries_are_shown_once():
