@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 
 from dafsn_tf.evaluation.metrics import average_precision, first_relevant_rank
-from dafsn_tf.evaluation.protocols import Collection
-from dafsn_tf.evaluation.scoring import document_scores
+from dafsn_tf.evaluation.protocols import Collection, Direction, directions, first_protocol
 
 
 def query_values(scores: np.ndarray, collection: Collection) -> dict[str, Any]:
@@ -23,26 +22,17 @@ def query_values(scores: np.ndarray, collection: Collection) -> dict[str, Any]:
         `{"protocol", "image_to_text", "text_to_image"}`; a direction holds lists, one entry a query:
         `average_precision` (None without a relevant item), `first_relevant_rank`, and `image`, the query's picture.
     """
-    images, text_image = np.arange(scores.shape[1]), np.asarray(collection.text_image)
-    if collection.documents:
-        text_image, document = np.unique(text_image, return_inverse=True)
-        scores = document_scores(scores, document)
-    pairs = text_image[:, None] == images
-    relevant = pairs
-    if collection.has_classes:
-        labels = (np.asarray(collection.labels) > 0).astype(np.float32)
-        relevant = pairs | (labels @ labels.T > 0)[text_image]
     return {
-        "protocol": "document" if collection.documents else "sentence",
-        "image_to_text": _direction(scores.T, pairs.T, relevant.T, images),
-        "text_to_image": _direction(scores, pairs, relevant, text_image),
+        "protocol": first_protocol(collection),
+        **{name: _values(ranked) for name, ranked in directions(scores, collection).items()},
     }
 
 
-def _direction(scores: np.ndarray, pairs: np.ndarray, relevant: np.ndarray, images: np.ndarray) -> dict[str, list]:
-    precision, rank = average_precision(scores, relevant), first_relevant_rank(scores, pairs)
+def _values(ranked: Direction) -> dict[str, list]:
+    precision = average_precision(ranked.scores, ranked.relevant)
+    rank = first_relevant_rank(ranked.scores, ranked.pairs)
     return {
         "average_precision": [None if np.isnan(value) else round(float(value), 6) for value in precision],
         "first_relevant_rank": [None if np.isnan(value) else int(value) for value in rank],
-        "image": images.tolist(),
+        "image": ranked.query_image.tolist(),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dafsn_tf.baselines.inputs import Inputs, Split
-from dafsn_tf.baselines.method import Method, Surroundings
+from dafsn_tf.baselines.method import Method, Scorer, Surroundings
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.baselines.package_model import run_scores, trained_run
 from dafsn_tf.baselines.record import run_record
@@ -42,17 +42,29 @@ class Trials:
     def _validation(self) -> Split:
         return self.inputs.open("validation")
 
-    def peer(self, method: Method, seed: int) -> dict[str, Any]:
-        """Return the record of a peer's run with the settings that validation chooses, or has chosen before."""
+    def choose(self, method: Method) -> Any:
+        """Return the settings of a peer that validation chooses, or has chosen before."""
+        file = self.out / f"tuning-{method.name}-{self.collection}.json"
 
         def surroundings(settings: Any, seed: int) -> Surroundings:
-            number = method.grid.index(settings) + 1
-            return Surroundings(self.out / f"{method.name}-{self.collection}-setting{number}-{seed}", self.write)
+            return self._surroundings(method, settings, seed)
 
-        file = self.out / f"tuning-{method.name}-{self.collection}.json"
-        settings = tune(method, self._train, self._validation, self.description, file, surroundings)
+        return tune(method, self._train, self._validation, self.description, file, surroundings)
+
+    def fit(self, method: Method, settings: Any, seed: int) -> Scorer:
+        """Return a peer's scorer, fitted with these settings."""
+        around = self._surroundings(method, settings, seed)
+        return method.fit(self._train, self._validation, settings, seed, around)
+
+    def _surroundings(self, method: Method, settings: Any, seed: int) -> Surroundings:
+        number = method.grid.index(settings) + 1
+        return Surroundings(self.out / f"{method.name}-{self.collection}-setting{number}-{seed}", self.write)
+
+    def peer(self, method: Method, seed: int) -> dict[str, Any]:
+        """Return the record of a peer's run with the settings that validation chooses, or has chosen before."""
+        settings = self.choose(method)
         began = time.monotonic()
-        scorer = method.fit(self._train, self._validation, settings, seed, surroundings(settings, seed))
+        scorer = self.fit(method, settings, seed)
         value = validation_value(scorer, self._validation)
         test = self.inputs.open("test")
         scores = {"score": scorer(test)}

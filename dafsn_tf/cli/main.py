@@ -14,6 +14,7 @@ from dafsn_tf.cli.export import export
 from dafsn_tf.cli.prepare import prepare
 from dafsn_tf.cli.query import PassedOn, query
 from dafsn_tf.cli.quiet import quiet_tensorflow
+from dafsn_tf.cli.report import report
 from dafsn_tf.cli.serve import serve
 from dafsn_tf.cli.train import train
 from dafsn_tf.cli.tune import tune
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (prepare, train, evaluate, compare, ablate, tune, export, serve, query, explain, demo):
+for command in (prepare, train, evaluate, report, compare, ablate, tune, export, serve, query, explain, demo):
     app.command(cls={query: PassedOn, compare: Lists, ablate: Lists, tune: Lists}.get(command))(command)
 
 

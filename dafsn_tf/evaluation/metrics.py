@@ -131,6 +131,17 @@ def chance(
     return {name: float(value) for name, value in zip(METRICS, values, strict=True)}
 
 
+def ranked_relevance(scores: np.ndarray, relevance: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the relevance of some queries at a time in the order of their rankings, (some, gallery) bool.
+
+    The example: true, false, true, false.
+
+    Raises:
+        RunError: scores that hold NaN, or shapes that differ.
+    """
+    return (_ranked(*chunk) for chunk in _chunks(scores, relevance))
+
+
 def _chunks(scores: np.ndarray, *relevances: np.ndarray) -> Iterator[list[np.ndarray]]:
     """Yield the scores of some queries at a time, as floats without NaN, and their rows of each relevance."""
     for relevance in relevances:

@@ -43,28 +43,69 @@ class Collection:
         return self.labels is not None and bool(np.any(self.labels))
 
 
+class Direction(NamedTuple):
+    """The queries of one side and the gallery of the other that each of them ranks.
+
+    Attributes:
+        scores: (queries, gallery), larger is better.
+        pairs: (queries, gallery) bool, the text describes the image; what recall and median rank follow.
+        relevant: (queries, gallery) bool, they share a class; the pairs where there are no classes. What MAP follows.
+        query_image: (queries,) image of each query, which is that image or a text of it.
+        gallery_image: (gallery,) image of each item of the gallery.
+    """
+
+    scores: np.ndarray
+    pairs: np.ndarray
+    relevant: np.ndarray
+    query_image: np.ndarray
+    gallery_image: np.ndarray
+
+
 class _Protocol(NamedTuple):
     """One protocol's texts: documents or sentences."""
 
     text_document: np.ndarray | None  # (N,) document of each sentence; None where sentences stand alone
+    text_image: np.ndarray  # (texts,) image of each document or sentence
     pairs: np.ndarray  # (texts, B) bool
-    shared_labels: np.ndarray | None  # (texts, B) bool; None where pairs stand in
+    relevant: np.ndarray  # (texts, B) bool
 
-    def metrics(self, scores: np.ndarray) -> Directions:
+    def directions(self, scores: np.ndarray) -> dict[str, Direction]:
         if self.text_document is not None:
             scores = document_scores(scores, self.text_document)
-        labels = self.shared_labels
+        images = np.arange(scores.shape[1])
         return {
-            "image_to_text": retrieval_metrics(scores.T, self.pairs.T, None if labels is None else labels.T),
-            "text_to_image": retrieval_metrics(scores, self.pairs, labels),
+            "image_to_text": Direction(scores.T, self.pairs.T, self.relevant.T, images, self.text_image),
+            "text_to_image": Direction(scores, self.pairs, self.relevant, self.text_image, images),
+        }
+
+    def metrics(self, scores: np.ndarray) -> Directions:
+        return {
+            name: retrieval_metrics(ranked.scores, ranked.pairs, ranked.relevant)
+            for name, ranked in self.directions(scores).items()
         }
 
     def chance(self) -> Directions:
-        labels = self.shared_labels
         return {
-            "image_to_text": chance_metrics(self.pairs.T, None if labels is None else labels.T),
-            "text_to_image": chance_metrics(self.pairs, labels),
+            "image_to_text": chance_metrics(self.pairs.T, self.relevant.T),
+            "text_to_image": chance_metrics(self.pairs, self.relevant),
         }
+
+
+def directions(scores: np.ndarray, collection: Collection) -> dict[str, Direction]:
+    """Return both directions of a score (N, B) under the collection's first protocol.
+
+    That is `document` where the collection has documents, else `sentence`; see `first_protocol`.
+
+    Raises:
+        RunError: scores that do not fit the collection.
+    """
+    protocol = _protocol(collection, images=_images(scores, collection), documents=collection.documents)
+    return protocol.directions(scores)
+
+
+def first_protocol(collection: Collection) -> str:
+    """Return the name of the protocol that choices and comparisons are made by."""
+    return "document" if collection.documents else "sentence"
 
 
 def evaluate_scores(scores: Mapping[str, np.ndarray], collection: Collection, *, chance: bool = True) -> dict[str, Any]:
@@ -147,8 +188,8 @@ def _protocol(collection: Collection, *, images: int, documents: bool) -> _Proto
         text_image, text_document = np.unique(text_image, return_inverse=True)
     pairs = text_image[:, None] == np.arange(images)
     if not collection.has_classes:
-        return _Protocol(text_document, pairs, None)
+        return _Protocol(text_document, text_image, pairs, pairs)
     labels = (np.asarray(collection.labels) > 0).astype(np.float32)
     same = labels @ labels.T > 0
     np.fill_diagonal(same, True)
-    return _Protocol(text_document, pairs, same[text_image])
+    return _Protocol(text_document, text_image, pairs, same[text_image])

@@ -64,15 +64,23 @@ def picture_values(run: Run, measure: Measure) -> np.ndarray:
         run: contents of a run's file.
         measure: takes a direction's values by name, returns that of each query; NaN leaves a query out.
     """
-    images = run["images"]
-    total = np.zeros(images)
+    total = np.zeros(run["images"])
     for direction in DIRECTIONS:
         queries = run["per_query"][direction]
-        values = measure(queries)
-        counted = ~np.isnan(values)
-        sums = np.bincount(np.array(queries["image"])[counted], values[counted], minlength=images)
-        total += sums * images / counted.sum() / len(DIRECTIONS)
+        total += shared_out(measure(queries), np.array(queries["image"]), len(total)) / len(DIRECTIONS)
     return total
+
+
+def shared_out(values: np.ndarray, image: np.ndarray, images: int) -> np.ndarray:
+    """Return what each picture's queries add to the mean of all queries' values, (images,), whose mean is that mean.
+
+    Args:
+        values: (queries,); NaN leaves a query out.
+        image: (queries,) picture of each query.
+        images: how many there are.
+    """
+    counted = ~np.isnan(values)
+    return np.bincount(image[counted], values[counted], minlength=images) * images / counted.sum()
 
 
 def average_precision(queries: Queries) -> np.ndarray:
