@@ -7,9 +7,10 @@ import pytest
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SECTIONS = ("metrics", "curves", "training", "classes", "scores", "embeddings", "galleries", "words")
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="there is no Chromium on PATH; on Debian: apt-get install chromium"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH; on Debian: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")
