@@ -21,11 +21,22 @@ def report(
         Path | None, typer.Option(help="Inception-v3's weights, where the file that a run names is not here.")
     ] = None,
     projection: Annotated[str, typer.Option(help="Of the embeddings' map: tsne or umap (an extra).")] = "tsne",
+    pictures: Annotated[
+        bool, typer.Option(help="Show the collection's pictures and texts; without, the page is figures alone.")
+    ] = True,
 ) -> None:
     """Write a self-contained HTML page about runs, and its figures as PNG and SVG."""
     from dafsn_tf.reporting import write_report
 
     path = write_report(
-        runs, data, out, split=split, peers=peer or (), weights=weights, projection=projection, write=say
+        runs,
+        data,
+        out,
+        split=split,
+        peers=peer or (),
+        weights=weights,
+        projection=projection,
+        pictures=pictures,
+        write=say,
     )
     typer.echo(str(path))

@@ -41,6 +41,7 @@ def write_report(
     peers: Sequence[str] = (),
     weights: str | Path | None = None,
     projection: Projection = "tsne",
+    pictures: bool = True,
     write: Callable[[str], None] = print,
 ) -> Path:
     """Return the page that tells how good runs are, where they fail and what one does that another does not.
@@ -53,6 +54,8 @@ def write_report(
         peers: names of `baselines.METHODS` that are fitted, on the first run's features and words, to stand beside.
         weights: file of the frozen backbone's weights, where the one that a run names is not at hand.
         projection: how embeddings are laid out in two dimensions; "umap" needs the package umap-learn.
+        pictures: whether the collection's pictures and texts are shown; without them the page holds figures alone, fit
+            to pass on where the collection's terms forbid the rest.
         write: receives progress, a line at a time.
 
     Raises:
@@ -94,8 +97,9 @@ def write_report(
     section("classes", "Classes", lambda: classes_section(measured, records, canvas))
     section("scores", "Scores of matching and other pairs", lambda: distributions_section(measured, canvas))
     section("embeddings", "Map of the embeddings", lambda: embedding_section(measured, canvas, projection))
-    section("galleries", "What was found", lambda: galleries_section(measured, records, canvas))
-    section("words", "What the words looked at", lambda: words_section(measured, records, canvas))
+    if pictures:
+        section("galleries", "What was found", lambda: galleries_section(measured, records, canvas))
+        section("words", "What the words looked at", lambda: words_section(measured, records, canvas))
     path = out / "report.html"
     title = f"Retrieval report: {records.manifest.name}, {split} split"
     html = page.page(title, _introduction(measured, records), sections)

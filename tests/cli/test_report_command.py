@@ -15,7 +15,9 @@ def test_everything_is_passed_on(monkeypatch):
 
     monkeypatch.setattr("dafsn_tf.reporting.write_report", write_report, raising=False)
     arguments = ["report", "runs/a", "shapes", "--data", "data", "--out", "out", "--peer", "cca", "--peer", "scan"]
-    done = CliRunner().invoke(app, [*arguments, "--split", "validation", "--projection", "umap", "--weights", "w.h5"])
+    done = CliRunner().invoke(
+        app, [*arguments, "--split", "validation", "--projection", "umap", "--weights", "w.h5", "--no-pictures"]
+    )
     assert done.output.strip() == "out/report.html"
     assert {name: value for name, value in asked.items() if name != "write"} == {
         "runs": ["runs/a", "shapes"],
@@ -25,6 +27,7 @@ def test_everything_is_passed_on(monkeypatch):
         "peers": ["cca", "scan"],
         "weights": Path("w.h5"),
         "projection": "umap",
+        "pictures": False,
     }
 
 

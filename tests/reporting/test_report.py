@@ -59,6 +59,16 @@ def test_the_page_holds_every_section_and_nothing_from_elsewhere(report, html):
     assert lines[-1].endswith(f"written: {folder / 'report.html'} ({len(html.encode()) / 1e6:.1f} MB)")
 
 
+@pytest.mark.slow
+def test_a_page_without_pictures_shows_nothing_of_the_collection(tiny_run, tmp_path):
+    data, run = tiny_run
+    html = write_report([run.path], data, tmp_path / "out", pictures=False, write=lambda line: None).read_text()
+    assert re.findall(r'<section id="(\w+)"', html) == [*SECTIONS[:-2]]
+    assert "image/jpeg" not in html
+    assert not any(text in html for texts in open_split(data, "test").texts for text in texts)
+    assert not list((tmp_path / "out" / "figures").glob("galler*"))
+
+
 def test_every_figure_is_a_png_and_an_svg(report):
     folder = report[0] / "figures"
     drawn = {path.stem for path in folder.glob("*.svg")}
