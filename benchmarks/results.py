@@ -98,6 +98,8 @@ def _section_of(run: dict) -> Callable[[dict], list[str]]:
         return _comparison
     if "scenarios" in run:
         return _scenarios
+    if "trials" in run:
+        return _search
     return _section if "evaluations" in run else _pointing
 
 
@@ -153,6 +155,38 @@ def _pointing(run: dict) -> list[str]:
         *([run["note"], ""] if "note" in run else []),
         *(f"| {' | '.join(row)} |" for row in (heading, ("---",) * len(heading), *rows)),
     ]
+
+
+def _search(run: dict) -> list[str]:
+    """Return the section of a search that `dafsn tune` made, its trials the best first."""
+    done = sorted((trial for trial in run["trials"] if trial["status"] == "completed"), key=_validation, reverse=True)
+    names = sorted({name for trial in done for name in trial["values"]})
+    rows = [
+        (str(trial["number"]), f"{trial['validation']:.3f}", *(_value(trial["values"].get(name)) for name in names))
+        for trial in done
+    ]
+    heading = ("trial", "validation", *(name.partition(".")[2] for name in names))
+    return [
+        f"## {run['name']}",
+        "",
+        f"{len(run['trials'])} trials; {run['seconds'] / 60:.1f} min on {run['machine']}; commit {run['commit']}.",
+        "",
+        "```sh",
+        run["command"],
+        "```",
+        "",
+        run["note"],
+        "",
+        *(f"| {' | '.join(row)} |" for row in (heading, ("---",) * len(heading), *rows)),
+    ]
+
+
+def _validation(trial: dict) -> float:
+    return trial["validation"]
+
+
+def _value(value: float | int | str | None) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
 def _comparison(run: dict) -> list[str]:
