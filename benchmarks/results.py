@@ -165,7 +165,7 @@ def _search(run: dict) -> list[str]:
         (str(trial["number"]), f"{trial['validation']:.3f}", *(_value(trial["values"].get(name)) for name in names))
         for trial in done
     ]
-    heading = ("trial", "validation", *(name.partition(".")[2] for name in names))
+    heading = ("trial", "validation", *names)
     return [
         f"## {run['name']}",
         "",
