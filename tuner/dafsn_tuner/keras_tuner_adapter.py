@@ -118,6 +118,11 @@ class Tuner(keras_tuner.Hyperband):
             results += super().run_trial(trial, *args, **kwargs)  # pyright: ignore
         return results
 
+    def on_trial_begin(self, trial: Any) -> None:
+        """Leave the file by which a search is known to go on, which Keras Tuner writes after a trial alone."""
+        super().on_trial_begin(trial)
+        self.save()
+
     def on_trial_end(self, trial: Any) -> None:
         """Record the trial, and keep its weights only where another one may go on from them."""
         super().on_trial_end(trial)
