@@ -119,7 +119,7 @@ class Tuner(keras_tuner.Hyperband):
         return results
 
     def on_trial_begin(self, trial: Any) -> None:
-        """Leave the file by which a search is known to go on, which Keras Tuner writes after a trial alone."""
+        """Leave the file by which a search is known to go on; Keras Tuner writes it only after a trial."""
         super().on_trial_begin(trial)
         self.save()
 
