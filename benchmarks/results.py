@@ -118,17 +118,20 @@ def _average_map(run: dict) -> str:
     return _figure([mean(direction["map@all"] for direction in directions.values()) for directions in fused], "map@all")
 
 
+def _head(run: dict, said: str, *, note: bool = True) -> list[str]:
+    """Return a section's first lines: its name, what is said of the whole run, its command and its note."""
+    noted = [run["note"], ""] if note and "note" in run else []
+    return [f"## {run['name']}", "", said, "", "```sh", run["command"], "```", "", *noted]
+
+
+def _cost(run: dict) -> str:
+    return f"{run['seconds'] / 60:.1f} min on {run['machine']}; commit {run['commit']}."
+
+
 def _scenarios(run: dict) -> list[str]:
     """Return the section of a run of benchmarks/serving.py, or of the conformance suite."""
     lines = [
-        f"## {run['name']}",
-        "",
-        f"{run['seconds'] / 60:.1f} min on {run['machine']}; commit {run['commit']}.",
-        "",
-        "```sh",
-        run["command"],
-        "```",
-        "",
+        *_head(run, _cost(run), note=False),
         "| scenario | what | figure |",
         "|---|---|---|",
     ]
@@ -143,16 +146,7 @@ def _pointing(run: dict) -> list[str]:
 
     heading, *rows = pointing_rows(run["attention"])
     return [
-        f"## {run['name']}",
-        "",
-        f"{run['attention']['nouns']} nouns; {run['seconds'] / 60:.1f} min on {run['machine']}; "
-        f"commit {run['commit']}.",
-        "",
-        "```sh",
-        run["command"],
-        "```",
-        "",
-        *([run["note"], ""] if "note" in run else []),
+        *_head(run, f"{run['attention']['nouns']} nouns; {_cost(run)}"),
         *(f"| {' | '.join(row)} |" for row in (heading, ("---",) * len(heading), *rows)),
     ]
 
@@ -167,16 +161,7 @@ def _search(run: dict) -> list[str]:
     ]
     heading = ("trial", "validation", *names)
     return [
-        f"## {run['name']}",
-        "",
-        f"{len(run['trials'])} trials; {run['seconds'] / 60:.1f} min on {run['machine']}; commit {run['commit']}.",
-        "",
-        "```sh",
-        run["command"],
-        "```",
-        "",
-        run["note"],
-        "",
+        *_head(run, f"{len(run['trials'])} trials; {_cost(run)}"),
         *(f"| {' | '.join(row)} |" for row in (heading, ("---",) * len(heading), *rows)),
     ]
 
@@ -194,18 +179,11 @@ def _comparison(run: dict) -> list[str]:
     from dafsn_tf.reporting.comparison import comparison_table
 
     made = [json.loads(path.read_text()) for path in sorted((HERE / "runs" / run["comparison"]).glob("*.json"))]
+    minutes = sum(one["seconds"] for one in made) / 60
     return [
-        f"## {run['name']}",
-        "",
-        f"{sum(one['seconds'] for one in made) / 60:.1f} min in all on {run['machine']}, tuning of the peers apart; "
-        f"commit {run['commit']}.",
-        "",
-        "```sh",
-        run["command"],
-        "```",
-        "",
-        run["note"],
-        "",
+        *_head(
+            run, f"{minutes:.1f} min in all on {run['machine']}, tuning of the peers apart; commit {run['commit']}."
+        ),
         comparison_table(made, run["missing"], []),
     ]
 
@@ -215,16 +193,11 @@ def _section(run: dict) -> list[str]:
     first = evaluations[0]
     seeds = ", ".join(str(evaluation["seed"]) for evaluation in evaluations)
     lines = [
-        f"## {run['name']}",
-        "",
-        f"{first['dataset']}, {first['split']}: {first['num_images']} images, {first['num_texts']} texts; "
-        f"seeds {seeds}; {run['seconds'] / 60:.1f} min on {run['machine']}; commit {run['commit']}.",
-        "",
-        "```sh",
-        run["command"],
-        "```",
-        "",
-        *([run["note"], ""] if "note" in run else []),
+        *_head(
+            run,
+            f"{first['dataset']}, {first['split']}: {first['num_images']} images, {first['num_texts']} texts; "
+            f"seeds {seeds}; {_cost(run)}",
+        ),
         "| protocol | score | direction | " + " | ".join(METRICS) + " |",
         "|---|---|---|" + "---|" * len(METRICS),
     ]

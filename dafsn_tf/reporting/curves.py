@@ -83,31 +83,37 @@ def _draw_precision_recall(
 def _draw_precision_scope(
     canvas: Canvas, name: str, direction: str, places: np.ndarray, lines: dict[str, np.ndarray]
 ) -> Drawing:
+    first, k = next(iter(lines)), min(10, len(places))
+    caption = (
+        f"Of the first {k} {_NAMES[direction][1]} that {first} shows, {lines[first][k - 1]:.0%} are relevant, "
+        f"by chance {lines['chance'][k - 1]:.0%}; at the right end everything is shown and all lines meet."
+    )
     title = f"Precision within the first k, {direction_title(direction)}"
-    with canvas.axes(title, "k (items shown, log scale)", "precision (share relevant)") as axes:
-        _draw_lines(canvas, axes, places, lines)
-        _ranks(axes, len(places))
-        first, k = next(iter(lines)), min(10, len(places))
-        caption = (
-            f"Of the first {k} {_NAMES[direction][1]} that {first} shows, {lines[first][k - 1]:.0%} are relevant, "
-            f"by chance {lines['chance'][k - 1]:.0%}; at the right end everything is shown and all lines meet."
-        )
-        return canvas.keep(axes, f"{name}-{direction}", _alt(title, "k", places, lines, (1, 10, 100)), caption)
+    return _draw_by_rank(canvas, f"{name}-{direction}", title, "precision (share relevant)", caption, places, lines)
 
 
 def _draw_recall(
     canvas: Canvas, name: str, direction: str, places: np.ndarray, lines: dict[str, np.ndarray]
 ) -> Drawing:
+    first, k = next(iter(lines)), min(10, len(places))
+    caption = (
+        f"{first} puts a {_NAMES[direction][0]}'s own match first for {lines[first][0]:.0%} of the queries and "
+        f"among the first {k} for {lines[first][k - 1]:.0%}; by chance {lines['chance'][k - 1]:.0%}."
+    )
     title = f"Own pair within the first k, {direction_title(direction)}"
-    with canvas.axes(title, "k (items shown, log scale)", "recall@k (share of queries)") as axes:
+    return _draw_by_rank(canvas, f"{name}-{direction}", title, "recall@k (share of queries)", caption, places, lines)
+
+
+def _draw_by_rank(
+    canvas: Canvas, name: str, title: str, figure: str, caption: str, places: np.ndarray, lines: dict[str, np.ndarray]
+) -> Drawing:
+    """Draw lines over ranks 1 ... gallery, on a logarithmic axis; `figure` is what they show, with its unit."""
+    with canvas.axes(title, "k (items shown, log scale)", figure) as axes:
         _draw_lines(canvas, axes, places, lines)
-        _ranks(axes, len(places))
-        first, k = next(iter(lines)), min(10, len(places))
-        caption = (
-            f"{first} puts a {_NAMES[direction][0]}'s own match first for {lines[first][0]:.0%} of the queries and "
-            f"among the first {k} for {lines[first][k - 1]:.0%}; by chance {lines['chance'][k - 1]:.0%}."
-        )
-        return canvas.keep(axes, f"{name}-{direction}", _alt(title, "k", places, lines, (1, 10, 100)), caption)
+        axes.set_xscale("log")
+        axes.set_xlim(1, len(places))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        return canvas.keep(axes, name, _alt(title, "k", places, lines, (1, 10, 100)), caption)
 
 
 def _draw_lines(canvas: Canvas, axes: Axes, places: np.ndarray, lines: dict[str, np.ndarray]) -> None:
@@ -120,12 +126,6 @@ def _draw_lines(canvas: Canvas, axes: Axes, places: np.ndarray, lines: dict[str,
             )
     axes.set_ylim(0, 1.02)
     canvas.legend(axes)
-
-
-def _ranks(axes: Axes, gallery: int) -> None:
-    axes.set_xscale("log")
-    axes.set_xlim(1, gallery)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _at(places: np.ndarray, place: float) -> int:
