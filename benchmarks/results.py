@@ -4,7 +4,7 @@
     python benchmarks/results.py record NAME --evaluation FILE...  writes runs/NAME.json
     python benchmarks/results.py beside NAME --evaluation FILE...  prints new figures beside those of runs/NAME.json
 
-The JSON files of a `dafsn compare` stand in a folder of their own, which a run file names.
+The JSON files of a `dafsn compare` or a `dafsn ablate` stand in a folder of their own, which a run file names.
 
 A run file holds the command, seeds, seconds, machine and commit beside the figures, so that a table's number can be
 made again.
@@ -94,7 +94,7 @@ def readme() -> str:
 
 
 def _section_of(run: dict) -> Callable[[dict], list[str]]:
-    if "comparison" in run:
+    if "comparison" in run or "ablation" in run:
         return _comparison
     if "scenarios" in run:
         return _scenarios
@@ -175,16 +175,19 @@ def _value(value: float | int | str | None) -> str:
 
 
 def _comparison(run: dict) -> list[str]:
-    """Return the section of a folder of runs that `dafsn compare` made, with its table."""
-    from dafsn_tf.reporting.comparison import comparison_table
+    """Return the section of a folder of runs that `dafsn compare` or `dafsn ablate` made, with its table."""
+    from dafsn_tf.reporting.comparison import ablation_table, comparison_table
 
-    made = [json.loads(path.read_text()) for path in sorted((HERE / "runs" / run["comparison"]).glob("*.json"))]
+    folder, table, apart = (
+        (run["ablation"], ablation_table, "")
+        if "ablation" in run
+        else (run["comparison"], comparison_table, ", tuning of the peers apart")
+    )
+    made = [json.loads(path.read_text()) for path in sorted((HERE / "runs" / folder).glob("*.json"))]
     minutes = sum(one["seconds"] for one in made) / 60
     return [
-        *_head(
-            run, f"{minutes:.1f} min in all on {run['machine']}, tuning of the peers apart; commit {run['commit']}."
-        ),
-        comparison_table(made, run["missing"], []),
+        *_head(run, f"{minutes:.1f} min in all on {run['machine']}{apart}; commit {run['commit']}."),
+        table(made, run["missing"], run.get("skipped", [])),
     ]
 
 

@@ -224,7 +224,12 @@ class DAFSN(keras.Model):
             adversarial = self.config.loss.adversarial_weight * losses["adversarial_loss"]
         variables = self.encoder_variables
         seen = [features[name] for name in SEEN[self.config.discriminator.inputs]]
-        gradients = tape.gradient(losses["loss"], [*variables, *seen])
+        moved = [*variables, *seen]
+        gradients = tape.gradient(losses["loss"], moved)
+        gradients = [  # a term of no weight is not computed, and leaves its own layers without a gradient
+            ops.zeros_like(tensor) if gradient is None else gradient
+            for gradient, tensor in zip(gradients, moved, strict=True)
+        ]
         self.optimizer.apply(gradients[: len(variables)], variables)
         norms = gradient_norms(tape.gradient(adversarial, seen), gradients[len(variables) :])
         loss, logits = played[-1]
@@ -251,7 +256,7 @@ class DAFSN(keras.Model):
     def alignment_losses(
         self, features: dict[str, Any], batch: dict[str, Any], training: bool = True
     ) -> dict[str, Any]:
-        """Return the aligned representation's loss and its named terms, before weighting.
+        """Return the aligned representation's loss and its named terms, before weighting; words of no weight have 0.
 
         L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + label_weight L_label + adversarial_weight L_adv.
         """
@@ -260,13 +265,15 @@ class DAFSN(keras.Model):
         same_item = ops.equal(index[:, None], index[None, :])
         same_class = ops.matmul(labels, ops.transpose(labels)) > 0
         sentence_scores = cosine_scores(features["sentence_features"], features["image_features"])
-        word_scores = self.attention(features["word_features"], features["word_mask"], features["region_features"])
         terms = {
-            "word_loss": self._matching(word_scores, same_item, same_class, loss.word_positives),
+            "word_loss": ops.convert_to_tensor(0.0),
             "sentence_loss": self._matching(sentence_scores, same_item, same_class, loss.sentence_positives),
             "label_loss": ops.convert_to_tensor(0.0),
             "adversarial_loss": ops.convert_to_tensor(0.0),
         }
+        if loss.word_weight:  # most of a step's work
+            word_scores = self.attention(features["word_features"], features["word_mask"], features["region_features"])
+            terms["word_loss"] = self._matching(word_scores, same_item, same_class, loss.word_positives)
         if self.classifier is not None:
             terms["label_loss"] = label_loss(features["text_logits"], labels) + label_loss(
                 features["image_logits"], labels
