@@ -86,6 +86,9 @@ class ModelConfig:
     gamma2: Positive = 5.0  # sharpness of pooling over words; Eq 10
     word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "log_mean_exp"  # word relevances to one score
     attention: Attention = "words_to_regions"  # who attends to whom; Eq 7-9, and SCAN's image-to-text form
+    similarity: Literal["product", "cosine"] = (
+        "product"  # of words and regions, Eq 7 | softmax over regions of gamma1 cos
+    )
 
 
 Positives = Literal["pairs", "mask_same_class", "same_class"]
@@ -93,7 +96,11 @@ Positives = Literal["pairs", "mask_same_class", "same_class"]
 
 @dataclass(frozen=True)
 class LossConfig:
-    """L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + label_weight L_label + adversarial_weight L_adv."""
+    """Weights of the loss, and what its terms are.
+
+    L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + fused_weight (L1f + L2f) + label_weight L_label
+    + adversarial_weight L_adv.
+    """
 
     matching: Literal["cross_entropy", "hardest_negative"] = "cross_entropy"  # Eq 11-12 | VSE++'s hinge
     gamma3: Positive = 10.0  # sharpness of matching in a batch; Eq 11
@@ -102,6 +109,7 @@ class LossConfig:
     hinge_warmup_steps: CountOrNone = 200  # first steps in which the hinge takes all negatives, not the hardest
     word_weight: NotNegative = 1.0
     sentence_weight: NotNegative = 1.0
+    fused_weight: NotNegative = 0.0  # matching by the sum of both scores: words learn what sentences lack
     label_weight: NotNegative = 1.0  # without effect where a set has no labels
     adversarial_weight: NotNegative = 0.1  # 0 switches the adversary off
     word_positives: Positives = "pairs"  # what counts as a match beside the pair itself

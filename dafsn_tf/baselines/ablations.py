@@ -8,7 +8,8 @@ from dafsn_tf.config import Config
 
 FULL = "full"
 
-CLASSES, ADVERSARY, WORDS, INCEPTION = "classes", "an adversary", "a word loss", "Inception-v3's regions"
+CLASSES, ADVERSARY, INCEPTION = "classes", "an adversary", "Inception-v3's regions"
+WORDS, FUSED = "a loss of words", "a loss of fused scores"
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,31 @@ ABLATIONS = {
     ablation.name: ablation
     for ablation in (
         Ablation(FULL, {}),
-        Ablation("without_words", {"loss.word_weight": 0.0, "evaluation.selection_score": "sentence"}, WORDS),
         Ablation(
-            "without_sentence",
-            {"loss.sentence_weight": 0.0, "evaluation.selection_score": "word", "evaluation.selection_texts": 1},
+            "without_words",
+            {"loss.word_weight": 0.0, "loss.fused_weight": 0.0, "evaluation.selection_score": "sentence"},
             WORDS,
         ),
+        Ablation(
+            "without_sentence",
+            {
+                "loss.word_weight": 1.0,
+                "loss.sentence_weight": 0.0,
+                "loss.fused_weight": 0.0,
+                "evaluation.selection_score": "word",
+                "evaluation.selection_texts": 1,
+            },
+            WORDS,
+        ),
+        Ablation("without_fused", {"loss.fused_weight": 0.0}, FUSED),
         Ablation("without_adversary", {"loss.adversarial_weight": 0.0}, ADVERSARY),
         Ablation(
             "without_labels",
             {"loss.label_weight": 0.0, "loss.sentence_positives": "pairs", "loss.word_positives": "pairs"},
             CLASSES,
         ),
+        Ablation("words_by_product", {"model.similarity": "product", "model.gamma1": 5.0}, WORDS),
+        Ablation("words_by_cosine", {"model.similarity": "cosine", "model.gamma1": 10.0}, WORDS),
         Ablation("words_log_mean_exp", {"model.word_pooling": "log_mean_exp"}, WORDS),
         Ablation("words_log_sum_exp", {"model.word_pooling": "log_sum_exp"}, WORDS),
         Ablation("words_mean", {"model.word_pooling": "mean"}, WORDS),
@@ -77,7 +91,8 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
         "": True,
         CLASSES: classes > 0,
         ADVERSARY: config.loss.adversarial_weight > 0,
-        WORDS: config.loss.word_weight > 0,
+        WORDS: config.loss.word_weight > 0 or config.loss.fused_weight > 0,
+        FUSED: config.loss.fused_weight > 0,
         INCEPTION: config.image.backbone == "inception_v3",
     }
     chosen, left_out = {}, {}

@@ -18,9 +18,8 @@ from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Method, Scorer, Surroundings
 from dafsn_tf.baselines.neural import Pairs, encode, train_epochs, validation_value
 from dafsn_tf.evaluation.scoring import sentence_scores
-from dafsn_tf.layers import ModalityDiscriminator
+from dafsn_tf.layers import ModalityDiscriminator, unit_vectors
 from dafsn_tf.losses import discriminator_loss, label_loss, reversal_ramp
-from dafsn_tf.models.dafsn import unit_vectors
 
 
 @dataclass(frozen=True)

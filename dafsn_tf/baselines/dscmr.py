@@ -18,7 +18,7 @@ from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Method, Scorer, Surroundings
 from dafsn_tf.baselines.neural import Pairs, encode, train_epochs, validation_value
 from dafsn_tf.evaluation.scoring import sentence_scores
-from dafsn_tf.models.dafsn import unit_vectors
+from dafsn_tf.layers import unit_vectors
 
 
 @dataclass(frozen=True)

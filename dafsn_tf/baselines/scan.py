@@ -18,7 +18,7 @@ from dafsn_tf.baselines.method import Method, Scorer, Surroundings
 from dafsn_tf.baselines.neural import Pairs, encode, stepped_adam, train_epochs, validation_value, word_embedding
 from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.evaluation.scoring import word_scores
-from dafsn_tf.models.dafsn import unit_vectors
+from dafsn_tf.layers import unit_vectors
 
 _SCORED = 2**23  # word-region similarities held at once
 

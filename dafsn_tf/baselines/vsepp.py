@@ -17,7 +17,7 @@ from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Method, Scorer, Surroundings
 from dafsn_tf.baselines.neural import Pairs, encode, stepped_adam, train_epochs, validation_value, word_embedding
 from dafsn_tf.data.pipeline import trim_padding
-from dafsn_tf.models.dafsn import unit_vectors
+from dafsn_tf.layers import unit_vectors
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from dafsn_tf.layers.feature_standardizer import FeatureStandardizer
 from dafsn_tf.layers.image_encoder import ImageEncoder
 from dafsn_tf.layers.modality_discriminator import ModalityDiscriminator
 from dafsn_tf.layers.text_encoder import TextEncoder
+from dafsn_tf.layers.unit_vectors import unit_vectors
 from dafsn_tf.layers.word_region_attention import WordRegionAttention
 
 __all__ = [
@@ -14,4 +15,5 @@ __all__ = [
     "ModalityDiscriminator",
     "TextEncoder",
     "WordRegionAttention",
+    "unit_vectors",
 ]

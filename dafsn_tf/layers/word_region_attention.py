@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from dafsn_tf.layers.unit_vectors import unit_vectors
+
 EXPECTED_WORDS = 20  # of a batch whose length is known only when it runs
 
 
@@ -17,6 +19,9 @@ class WordRegionAttention(keras.layers.Layer):
     that; context c_t = sum_r attention_tr v_r (Eq 9); word relevance r_t = cos(c_t, e_t); words pooled by
     R = 1/gamma2 log sum_t exp(gamma2 r_t) (Eq 10) or its length-free forms. Computed in float32; only the product e v^T
     follows the layer's policy.
+
+    With `similarity` "cosine", s = cos(e, v), and the attention is the softmax over regions of gamma1 s; c_t is made of
+    regions of unit length. That is SCAN's attention (Lee et al., ECCV 2018) without its normalisation over words.
 
     `direction` "regions_to_words" turns the roles around, as SCAN's image-to-text form does (Lee et al., ECCV 2018):
     each region attends to the words, and the relevances of regions are pooled; "both" is the mean of the two.
@@ -31,6 +36,7 @@ class WordRegionAttention(keras.layers.Layer):
         max_elements: largest (B, texts, T, R) block held at once; more texts are taken in chunks, recomputed in the
             backward pass.
         direction: "words_to_regions", "regions_to_words" or "both".
+        similarity: "product" (as published) or "cosine" of words and regions.
 
     `call` scores all pairs: word features (N, T, D), word mask (N, T), region features (B, R, D) to scores (N, B).
     `attend` explains pairs: text i with image i. A text without words has the score 0.
@@ -43,6 +49,7 @@ class WordRegionAttention(keras.layers.Layer):
         word_pooling: str = "log_mean_exp",
         max_elements: int = 2**23,
         direction: str = "words_to_regions",
+        similarity: str = "product",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -50,11 +57,12 @@ class WordRegionAttention(keras.layers.Layer):
         self.gamma2 = gamma2
         self.word_pooling = word_pooling
         self.direction = direction
+        self.similarity = similarity
         self.max_elements = max_elements
 
     def call(self, word_features: Any, word_mask: Any, region_features: Any) -> Any:
         """Return the relevance (N, B) of every text to every image."""
-        word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
+        word_features, region_features = self._compared(word_features), self._compared(region_features)
         present = ops.cast(word_mask, "float32")
         gram = _gram(region_features)
         chunk = self._texts_per_chunk(word_features.shape, region_features.shape)
@@ -76,7 +84,7 @@ class WordRegionAttention(keras.layers.Layer):
             `attention` (N, T, R), each word's sums to 1 and is 0 where padded; `word_relevance` (N, T) in [-1, 1], 0
             where padded; `score` (N,), the diagonal of `call`'s.
         """
-        word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
+        word_features, region_features = self._compared(word_features), self._compared(region_features)
         present = ops.cast(word_mask, "float32")
         scores = self._scores(word_features, present, region_features)  # (N, T, R)
         weights = self._attention_weights(scores)
@@ -91,11 +99,15 @@ class WordRegionAttention(keras.layers.Layer):
 
     def attended_regions(self, word_features: Any, word_mask: Any, region_features: Any) -> Any:
         """Return c (N, T, D): the mean of image i's regions as each word of text i attends to them; 0 where padded."""
-        word_features, region_features = ops.cast(word_features, "float32"), ops.cast(region_features, "float32")
+        word_features, region_features = self._compared(word_features), self._compared(region_features)
         present = ops.cast(word_mask, "float32")
         weights = self._attention_weights(self._scores(word_features, present, region_features))
         weights = weights / ops.sum(weights, axis=-1, keepdims=True) * present[..., None]
         return ops.matmul(weights, region_features)
+
+    def _compared(self, features: Any) -> Any:
+        """Return features (..., D) as they are compared: in float32, at unit length where their cosine counts."""
+        return unit_vectors(features) if self.similarity == "cosine" else ops.cast(features, "float32")
 
     def _score_block(self, word_features: Any, present: Any, region_features: Any, *gram: Any) -> Any:
         """Return the relevance (N, B) of every text to every image, all in one block.
@@ -111,17 +123,16 @@ class WordRegionAttention(keras.layers.Layer):
             ops.reshape(present, (texts * words,)),
             ops.reshape(region_features, (images * regions, dim)),
         )
-        weights = self._attention_weights(ops.reshape(scores, (texts, words, images * regions)))
-        weights = ops.reshape(weights, (texts * words, images, regions))
-        scores = ops.reshape(scores, (texts * words, images, regions))
+        scores = ops.reshape(scores, (texts, words, images, regions))
+        weights = self._attention_weights(scores)
         product = ops.sum(weights * scores, axis=-1)
-        context_square = _context_square(ops.transpose(weights, (1, 0, 2)), region_features, *gram)  # (B, N T)
+        by_image = ops.transpose(ops.reshape(weights, (texts * words, images, regions)), (1, 0, 2))
+        context_square = _context_square(by_image, region_features, *gram)  # (B, N T)
         relevance = _cosine(
-            ops.reshape(product, (texts, words, images)),
+            product,
             ops.reshape(ops.transpose(context_square), (texts, words, images)),
             _square(word_features)[..., None],
         )
-        scores = ops.reshape(scores, (texts, words, images, regions))
         return self._score(scores, relevance, word_features, present, region_features)
 
     def _scores(self, word_features: Any, present: Any, region_features: Any) -> Any:
@@ -158,7 +169,7 @@ class WordRegionAttention(keras.layers.Layer):
     def _pool_regions(self, scores: Any, word_features: Any, present: Any, region_features: Any) -> Any:
         """Return the score of regions that attend to words; arguments and shapes as in `_score`."""
         # Padding is not attended to.
-        weights = self._attention_weights(scores, softmax_over=-1) * _reaching(present, scores)
+        weights = self._attention_weights(scores, attended=1) * _reaching(present, scores)
         product = ops.sum(weights * scores, axis=1)  # (N, R) or (N, B, R)
         gram = ops.matmul(word_features, ops.transpose(word_features, (0, 2, 1)))  # (N, T, T)
         shape: Any = ops.shape(scores)
@@ -168,21 +179,25 @@ class WordRegionAttention(keras.layers.Layer):
         pooled = self._pool(ops.moveaxis(relevance, -1, 1), ops.ones(()))
         return ops.where(_reaching(ops.any(present > 0, axis=-1), pooled), pooled, 0.0)
 
-    def _attention_weights(self, scores: Any, softmax_over: int = 1) -> Any:
+    def _attention_weights(self, scores: Any, attended: int = -1) -> Any:
         """Return the attention of words over regions, of the shape of scores, but for a factor for each word (Eq 8-9).
 
-        With `softmax_over` -1 that is the attention of regions over words, but for a factor for each region.
+        With `attended` 1 that is the attention of regions over words, but for a factor for each region.
 
-        The factor is the softmax's denominator; the cosine of a context does not depend on it. The exponent needs no
-        guard: it lies between 0 and gamma1.
+        The factor is the softmax's denominator; the cosine of a context does not depend on it.
 
         Args:
-            scores: (N, T, ...), the regions last.
-            softmax_over: axis of words, 1, or of regions, -1.
+            scores: (N, T, ..., R), text by text, word by word; at the end region by region.
+            attended: axis of regions, -1, or of words, 1.
         """
-        highest = ops.stop_gradient(ops.max(scores, axis=softmax_over, keepdims=True))
+        if self.similarity == "cosine":
+            highest = ops.stop_gradient(ops.max(scores, axis=attended, keepdims=True))
+            return ops.exp(self.gamma1 * (scores - highest))
+        attending = 1 if attended == -1 else -1
+        highest = ops.stop_gradient(ops.max(scores, axis=attending, keepdims=True))
         exponents = ops.exp(scores - highest)
-        return ops.exp(exponents * (self.gamma1 / ops.sum(exponents, axis=softmax_over, keepdims=True)))
+        # The exponent needs no guard: it lies between 0 and gamma1.
+        return ops.exp(exponents * (self.gamma1 / ops.sum(exponents, axis=attending, keepdims=True)))
 
     def _pool(self, relevance: Any, present: Any) -> Any:
         """Return one score from relevances (N, T) or (N, T, B), over their second axis (Eq 10).
@@ -217,6 +232,7 @@ class WordRegionAttention(keras.layers.Layer):
             "gamma2": self.gamma2,
             "word_pooling": self.word_pooling,
             "direction": self.direction,
+            "similarity": self.similarity,
             "max_elements": self.max_elements,
         }
 

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from dafsn_tf.config import Config
-from dafsn_tf.layers import ImageEncoder, ModalityDiscriminator, TextEncoder, WordRegionAttention
+from dafsn_tf.layers import ImageEncoder, ModalityDiscriminator, TextEncoder, WordRegionAttention, unit_vectors
 from dafsn_tf.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -22,7 +22,15 @@ from dafsn_tf.losses import (
 from dafsn_tf.models.game import GRADIENTS, SEEN, gradient_norms, shown_vectors
 
 LARGEST_LOG_GAMMA3 = math.log(100.0)  # CLIP's limit on a learned temperature
-LOSSES = ("loss", "word_loss", "sentence_loss", "label_loss", "adversarial_loss", "discriminator_loss")
+LOSSES = (
+    "loss",
+    "word_loss",
+    "sentence_loss",
+    "fused_loss",
+    "label_loss",
+    "adversarial_loss",
+    "discriminator_loss",
+)
 
 
 @keras.saving.register_keras_serializable("dafsn")
@@ -90,7 +98,12 @@ class DAFSN(keras.Model):
             dtype=policy,
         )
         self.attention = WordRegionAttention(
-            model.gamma1, model.gamma2, model.word_pooling, direction=model.attention, dtype=policy
+            model.gamma1,
+            model.gamma2,
+            model.word_pooling,
+            direction=model.attention,
+            similarity=model.similarity,
+            dtype=policy,
         )
         self.classifier: Any = keras.layers.Dense(num_classes, dtype=policy) if num_classes else None
         self.discriminator = ModalityDiscriminator(
@@ -258,7 +271,8 @@ class DAFSN(keras.Model):
     ) -> dict[str, Any]:
         """Return the aligned representation's loss and its named terms, before weighting; words of no weight have 0.
 
-        L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + label_weight L_label + adversarial_weight L_adv.
+        L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + fused_weight (L1f + L2f) + label_weight L_label
+        + adversarial_weight L_adv; f is the sum of both scores.
         """
         loss, labels = self.config.loss, batch["labels"]
         index = batch["image_index"]
@@ -268,12 +282,16 @@ class DAFSN(keras.Model):
         terms = {
             "word_loss": ops.convert_to_tensor(0.0),
             "sentence_loss": self._matching(sentence_scores, same_item, same_class, loss.sentence_positives),
+            "fused_loss": ops.convert_to_tensor(0.0),
             "label_loss": ops.convert_to_tensor(0.0),
             "adversarial_loss": ops.convert_to_tensor(0.0),
         }
-        if loss.word_weight:  # most of a step's work
+        if loss.word_weight or loss.fused_weight:  # most of a step's work
             word_scores = self.attention(features["word_features"], features["word_mask"], features["region_features"])
             terms["word_loss"] = self._matching(word_scores, same_item, same_class, loss.word_positives)
+            if loss.fused_weight:
+                fused_scores = sentence_scores + word_scores
+                terms["fused_loss"] = self._matching(fused_scores, same_item, same_class, loss.sentence_positives)
         if self.classifier is not None:
             terms["label_loss"] = label_loss(features["text_logits"], labels) + label_loss(
                 features["image_logits"], labels
@@ -284,6 +302,7 @@ class DAFSN(keras.Model):
         weights = {
             "word_loss": loss.word_weight,
             "sentence_loss": loss.sentence_weight,
+            "fused_loss": loss.fused_weight,
             "label_loss": loss.label_weight,
             "adversarial_loss": loss.adversarial_weight,
         }
@@ -404,12 +423,6 @@ class DAFSN(keras.Model):
 def cosine_scores(sentence_features: Any, image_features: Any) -> Any:
     """Return cos (N, B) of sentence features (N, D) and image features (B, D), in float32."""
     return ops.matmul(unit_vectors(sentence_features), ops.transpose(unit_vectors(image_features)))
-
-
-def unit_vectors(features: Any) -> Any:
-    """Return features (..., D) at unit length, in float32."""
-    features = ops.cast(features, "float32")
-    return features / ops.sqrt(ops.maximum(ops.sum(ops.square(features), axis=-1, keepdims=True), 1e-12))
 
 
 def _seed_generators(model: keras.Model) -> list[Any]:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.evaluation.fusion import Fusion
-from dafsn_tf.models.dafsn import unit_vectors
+from dafsn_tf.layers import unit_vectors
 from dafsn_tf.preprocessing.image import ImagePreprocessor
 from dafsn_tf.preprocessing.text import TextPreprocessor
 

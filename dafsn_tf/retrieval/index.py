@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
-from dafsn_tf.models.dafsn import unit_vectors
+from dafsn_tf.layers import unit_vectors
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS, Encoder, with_status
 
 

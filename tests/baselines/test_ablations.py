@@ -44,7 +44,7 @@ def test_parts_are_taken_away():
     chosen, _ = ablations_of(load_config("pascal_sentence", ["loss.adversarial_weight=0.1"]), classes=20)
     assert chosen["without_words"].loss.word_weight == 0
     assert chosen["without_words"].evaluation.selection_score == "sentence"
-    assert chosen["without_sentence"].loss.sentence_weight == 0
+    assert chosen["without_sentence"].loss.sentence_weight == chosen["without_sentence"].loss.fused_weight == 0
     assert chosen["without_sentence"].evaluation.selection_score == "word"
     assert chosen["without_adversary"].loss.adversarial_weight == 0
     loss = chosen["without_labels"].loss
@@ -59,8 +59,9 @@ def test_what_says_nothing_is_left_out_with_the_reason():
     assert left_out["regions_6x6"] == left_out["words_mean"] == "the full model is so"
     _, left_out = ablations_of(load_config("shapes"), classes=3)
     assert left_out["regions_17x17"] == "it needs Inception-v3's regions"
-    _, left_out = ablations_of(load_config("default", ["loss.word_weight=0.0"]), classes=3)
-    assert left_out["without_words"] == left_out["words_mean"] == "it needs a word loss"
+    no_words = ["loss.word_weight=0.0", "loss.fused_weight=0.0"]
+    _, left_out = ablations_of(load_config("default", no_words), classes=3)
+    assert left_out["without_words"] == left_out["words_mean"] == "it needs a loss of words"
 
 
 def ablate(data, out, config, **options):

@@ -4,8 +4,9 @@ import pytest
 import tensorflow as tf
 
 from dafsn_tf.config import Config
-from dafsn_tf.losses import discriminator_loss
+from dafsn_tf.losses import discriminator_loss, matching_loss
 from dafsn_tf.models import DAFSN
+from dafsn_tf.models.dafsn import cosine_scores
 
 TINY = {
     "text": {"embedding_dim": 6, "word_dropout": 0.2, "oov_buckets": 3},
@@ -302,6 +303,25 @@ def test_without_labels_and_without_adversary():
     assert float(result["adversarial_loss"]) == 0.0
     expected = float(result["word_loss"]) + float(result["sentence_loss"])
     assert float(result["loss"]) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("similarity", ["product", "cosine"])
+def test_the_fused_term_matches_pairs_by_the_sum_of_both_scores(similarity):
+    model = tiny_model(loss={"fused_weight": 2.0, "word_weight": 0.0}, model={"similarity": similarity})
+    data = batch()
+    features = model(data)
+    losses = model.alignment_losses(features, data, training=False)
+    words = model.attention(features["word_features"], features["word_mask"], features["region_features"])
+    sentences = cosine_scores(features["sentence_features"], features["image_features"])
+    same_item = data["image_index"][:, None] == data["image_index"][None, :]
+    same_class = tf.matmul(data["labels"], data["labels"], transpose_b=True) > 0
+    loss = model.config.loss
+    expected = matching_loss(sentences + words, same_item, same_class, loss.gamma3, loss.sentence_positives)
+    assert float(losses["fused_loss"]) == pytest.approx(float(expected), rel=1e-5)
+    rest = losses["sentence_loss"] * loss.sentence_weight + losses["label_loss"] * loss.label_weight
+    rest += losses["adversarial_loss"] * loss.adversarial_weight
+    assert float(losses["loss"] - rest) == pytest.approx(2 * float(expected), rel=1e-5)
+    assert np.isfinite(float(model.train_step(data)["loss"]))
 
 
 def test_mixed_precision_step_is_finite():
