@@ -11,9 +11,8 @@ import keras
 
 from dafsn_tf.errors import RunError
 from dafsn_tf.models.dafsn import LOSSES
+from dafsn_tf.progress import LINE_EVERY
 from dafsn_tf.runs import checkpoint, write_json
-
-LINE_EVERY = 10.0  # seconds between the lines within an epoch
 
 
 class StopAtNaN(keras.callbacks.Callback):

@@ -10,7 +10,7 @@ from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.records import Manifest, RecordSplit, open_split
 from dafsn_tf.data.word_vectors import check_width
 from dafsn_tf.errors import DataError
-from dafsn_tf.runs import load_backbone
+from dafsn_tf.runs import features_progress, load_backbone
 
 if TYPE_CHECKING:
     from dafsn_tf.data.pipeline import ImageInputs
@@ -39,33 +39,9 @@ def image_inputs(
 
         return {name: decoded_images(split, config.image.image_size) for name, split in records.items()}
     return {
-        name: cached_features(data, split, config.image, backbone, feature_progress(name, write))
+        name: cached_features(data, split, config.image, backbone, features_progress(name, write))
         for name, split in records.items()
     }
-
-
-def feature_progress(split: str, write: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Return a progress function that writes a line each ten seconds, with the rate and the time left."""
-    import time
-
-    from dafsn_tf.callbacks import LINE_EVERY
-
-    first: list[Any] = []  # when the first block was done, and its images: it was compiled, no rate follows from it
-    last = [time.monotonic()]
-
-    def progress(done: int, total: int) -> None:
-        now = time.monotonic()
-        if not first:
-            first.extend((now, done))
-        if now - last[0] < LINE_EVERY and done < total:
-            return
-        last[0] = now
-        rate = (done - first[1]) / (now - first[0]) if done > first[1] else 0.0
-        pace = f", {rate:.1f} images/s" if rate else ""
-        left = f", {(total - done) / rate / 60:.1f} min left" if rate and done < total else ""
-        write(f"features of {split}: {done}/{total} images{pace}{left}")
-
-    return progress
 
 
 def source_heads(config: Config, backbone: Any) -> Any:

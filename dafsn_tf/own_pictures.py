@@ -11,13 +11,13 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from dafsn_tf.callbacks import LINE_EVERY
 from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.evaluation.protocols import Collection
 from dafsn_tf.preprocessing.status import Status
+from dafsn_tf.progress import progress_lines
 from dafsn_tf.reporting.attention import attention_figure, word_attentions, write_figure
 from dafsn_tf.reporting.pictures import Found, gallery
 from dafsn_tf.retrieval import Encoder, Index
@@ -63,18 +63,14 @@ class PictureFolder:
         self.encoder = Encoder(complete_model(run), run.text_preprocessor, Fusion.from_dict(run.fusion))
         self.files: list[Path] = []
         images, regions = [], []
-        began = last = time.monotonic()
+        began, progress = time.monotonic(), progress_lines("looked at", "pictures", write)
         for batch in _batches(_usable(files)):
             encoded = self.encoder.encode_image(tf.constant([picture for _, picture in batch]))
             kept = encoded["status"].numpy() == Status.OK
             self.files += [path for (path, _), ok in zip(batch, kept, strict=True) if ok]
             images.append(encoded["image_features"].numpy()[kept])
             regions.append(encoded["region_features"].numpy()[kept].astype("float16"))
-            if time.monotonic() - last > LINE_EVERY:
-                last = time.monotonic()
-                rate = len(self.files) / (last - began)
-                left = (len(files) - len(self.files)) / rate / 60
-                write(f"looked at {len(self.files)} of {len(files)} pictures, {rate:.1f}/s, {left:.1f} min left")
+            progress(len(self.files), len(files))
         if not self.files:
             raise DataError(f"None of the {len(files)} picture files in {folder} can be read as a picture.")
         write(f"{len(self.files)} pictures in {time.monotonic() - began:.0f} s")

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from dafsn_tf.config import Config, ImageConfig, load_config
-from dafsn_tf.data.features import FrozenFeatures, Progress, cached_features
+from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import RunError
+from dafsn_tf.progress import Progress, Write, progress_lines
 
 VOCABULARY = "vocabulary.txt"
 
@@ -162,10 +163,21 @@ def load_backbone(config: ImageConfig) -> Any:
     return backbone
 
 
+def features_progress(split: str, write: Write) -> Progress:
+    """Return the progress function of the features of a split."""
+    return progress_lines(f"features of {split}", "images", write)
+
+
 def split_features(
-    run: Run, data: str | Path, records: RecordSplit, progress: Progress | None = None
+    run: Run, data: str | Path, records: RecordSplit, write: Write | None = None
 ) -> FrozenFeatures | None:
     """Return a split's features of the run's frozen backbone, or None where the backbone is trained.
+
+    Args:
+        run: whose backbone.
+        data: the prepared collection.
+        records: the split's.
+        write: receives progress where the cache lacks features.
 
     Raises:
         WeightsError: the weights at hand are not those of training, or cannot be had.
@@ -177,6 +189,7 @@ def split_features(
 
     backbone = load_backbone(run.config.image)
     check_fingerprint(backbone, run.info["backbone_fingerprint"])
+    progress = features_progress(records.split, write) if write else None
     return cached_features(Path(data), records, run.config.image, backbone, progress)
 
 

@@ -13,7 +13,8 @@ from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.attention import evaluate_attention
 from dafsn_tf.evaluation.evaluate import evaluate_run
-from dafsn_tf.fitting import feature_progress, initial_model, learning_rate_schedule, training_vocabulary
+from dafsn_tf.fitting import initial_model, learning_rate_schedule, training_vocabulary
+from dafsn_tf.progress import progress_lines
 from dafsn_tf.runs import load_run, write_json
 from dafsn_tf.training import train
 
@@ -153,17 +154,17 @@ def test_a_long_epoch_shows_how_far_it_is(monkeypatch):
     assert lines[1] == "epoch 1/2  step 12/100  loss 2.000  8 pairs/s  88 s left of this epoch"
 
 
-def test_the_computation_of_features_shows_how_far_it_is(monkeypatch):
+def test_long_work_shows_how_far_it_is(monkeypatch):
     now, lines = [0.0], []
     monkeypatch.setattr("time.monotonic", lambda: now[0])
-    progress = feature_progress("train", lines.append)
+    progress = progress_lines("features of train", "images", lines.append)
     for done in range(32, 321, 32):
         now[0] += 4.0
         progress(done, 320)
     assert lines[0] == "features of train: 96/320 images, 8.0 images/s, 0.5 min left"
     assert lines[-1] == "features of train: 320/320 images, 8.0 images/s"
     assert len(lines) == 4
-    feature_progress("test", lines.append)(9, 9)
+    progress_lines("features of test", "images", lines.append)(9, 9)
     assert lines[-1] == "features of test: 9/9 images"
 
 

@@ -81,7 +81,7 @@ def _record(task: Task, config: Config, write: Callable[[str], None]) -> Record:
     run = trained_run(config, task.data, task.file.with_suffix(""), task.seed, write)
     result, began = run.info["result"], time.monotonic()
     records = open_split(task.data, "test")
-    embeddings, scores = split_scores(run, records, split_features(run, task.data, records))
+    embeddings, scores = split_scores(run, records, split_features(run, task.data, records, write), write)
     return run_record(
         task.method,
         task.seed,

@@ -25,8 +25,9 @@ def demo(
         list[str] | None, typer.Option(help="With --images: what to look for; may be repeated. Else it is asked.")
     ] = None,
     model: Annotated[
-        str, typer.Option(help="With --images: a run's folder, or a model that the package ships.")
-    ] = "flickr8k",
+        str | None,
+        typer.Option(help="With --images: a run's folder, or a model that the package ships; flickr8k by default."),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="With --images: Inception-v3's weights, where Keras is not to download them.")
     ] = None,
@@ -36,8 +37,10 @@ def demo(
     With --images FOLDER nothing is trained: the pictures there are searched with words.
     """
     if images is None:
-        if text or weights:
-            raise ConfigError("--text and --weights search pictures of yours: name their folder by --images FOLDER.")
+        if text or weights or model:
+            raise ConfigError(
+                "--text, --model and --weights search pictures of yours: name their folder by --images FOLDER."
+            )
         config = load_config("shapes", overrides or ())
         from dafsn_tf.demo import run_demo
 
@@ -49,7 +52,7 @@ def demo(
     from dafsn_tf.own_pictures import PictureFolder
     from dafsn_tf.runs import load_run
 
-    folder = PictureFolder(load_run(model, weights), images, write=say)
+    folder = PictureFolder(load_run(model or "flickr8k", weights), images, write=say)
     mark(out)
     for number, queries in enumerate([text] if text else _asked(), start=1):
         hits = folder.search(queries)

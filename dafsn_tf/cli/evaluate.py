@@ -1,8 +1,6 @@
 """`dafsn evaluate`: the figures of a run on a split."""
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -37,7 +35,7 @@ def evaluate(
     if attention_file:
         check_attention(data, split)
     loaded = load_run(run, weights)
-    evaluation = evaluate_run(loaded, data, split, _progress(), probe)
+    evaluation = evaluate_run(loaded, data, split, probe=probe, write=say)
     typer.echo(metrics_table(evaluation))
     if probe:
         typer.echo(f"modality gap {json.dumps(evaluation['modality_gap'])}")
@@ -48,16 +46,3 @@ def evaluate(
         attention = evaluate_attention(loaded, data, split)
         write_json(attention_file, attention)
         typer.echo(pointing_table(attention))
-
-
-def _progress() -> Callable[[int, int], None]:
-    started, last = time.monotonic(), [0.0]
-
-    def progress(done: int, total: int) -> None:
-        now = time.monotonic()
-        if now - last[0] > 5 and done < total:
-            last[0] = now
-            rate = done / (now - started)
-            say(f"scored {done:,} of {total:,} pairs, {rate:,.0f}/s, {(total - done) / rate:.0f} s left")
-
-    return progress

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from dafsn_tf.cli.console import say
 from dafsn_tf.errors import ExportError
 
 
@@ -39,4 +40,4 @@ def export(
     from dafsn_tf.runs import load_run
 
     options = ExportOptions(only.value if only else None, float16, max_pixels, top_k, split, license)
-    typer.echo(f"version written to {export_run(load_run(run, weights), to, data=data, options=options)}")
+    typer.echo(f"version written to {export_run(load_run(run, weights), to, data=data, options=options, write=say)}")

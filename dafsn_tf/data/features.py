@@ -7,7 +7,7 @@ were made from anything else (other weights, another collection) are refused by 
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,10 @@ from dafsn_tf.config import ImageConfig
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import DataError
+from dafsn_tf.progress import Progress
 
 FORMAT = 1
 BLOCK = 32  # images computed, stored and accounted for at once
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,12 @@
 """From a run and a collection to the figures of DESIGN section 5."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dafsn_tf.config import EvaluationConfig
-from dafsn_tf.data.features import FrozenFeatures, Progress
+from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embedder, Embeddings
@@ -15,6 +14,7 @@ from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
 from dafsn_tf.evaluation.modality_gap import modality_gap
 from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
 from dafsn_tf.evaluation.scoring import label_scores, sentence_scores, word_scores
+from dafsn_tf.progress import Progress, Write, progress_lines
 from dafsn_tf.runs import Run, split_features
 
 
@@ -43,7 +43,7 @@ def _fitted(scores: dict[str, np.ndarray], collection: Collection, config: Evalu
 
 
 def split_scores(
-    run: Run, records: RecordSplit, features: FrozenFeatures | None, progress: Progress | None = None
+    run: Run, records: RecordSplit, features: FrozenFeatures | None, write: Write | None = None
 ) -> tuple[Embeddings, dict[str, np.ndarray]]:
     """Return a split's embeddings and its `sentence`, `word` and `fused` scores (N, B) of all pairs.
 
@@ -51,8 +51,9 @@ def split_scores(
         run: of `load_run`.
         records: the split.
         features: of its frozen backbone, see `runs.split_features`.
-        progress: receives pairs scored and in all.
+        write: receives progress, a line at a time.
     """
+    progress = progress_lines(f"scores of {records.split}", "pairs", write) if write else None
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records, features)
     return embeddings, _with_fused(all_pairs_scores(embedder, embeddings, progress), Fusion.from_dict(run.fusion))
@@ -62,8 +63,9 @@ def evaluate_run(
     run: Run,
     data: Path,
     split: str = "test",
-    progress: Callable[[int, int], None] | None = None,
+    *,
     probe: bool = False,
+    write: Write | None = None,
 ) -> dict[str, Any]:
     """Return the evaluation of a run on a split, in the form that `dafsn evaluate --json` writes.
 
@@ -71,14 +73,14 @@ def evaluate_run(
         run: of `load_run`.
         data: the prepared collection.
         split: that is measured.
-        progress: receives pairs scored and in all.
         probe: whether the result has `modality_gap` too, see `evaluation.modality_gap`; takes seconds.
+        write: receives progress, a line at a time.
 
     Raises:
         DataError, RunError, WeightsError: what the user can mend.
     """
     records = open_split(data, split)
-    embeddings, scores = split_scores(run, records, split_features(run, data, records), progress)
+    embeddings, scores = split_scores(run, records, split_features(run, data, records, write), write)
     text_image = embeddings.collection.text_image
     gap = {"modality_gap": modality_gap(embeddings.sentences, embeddings.images, text_image)} if probe else {}
     return {

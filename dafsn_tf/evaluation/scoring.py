@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from dafsn_tf.errors import RunError
+from dafsn_tf.progress import Progress
 
 Relevance = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-Progress = Callable[[int, int], None]
 
 _LEAST_NORM = 1e-8  # a zero vector scores 0 with everything
 _LENGTH_STEP = 4  # words by which texts of similar length are grouped

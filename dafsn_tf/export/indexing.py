@@ -8,11 +8,14 @@ from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embedder, join_splits
 from dafsn_tf.export.options import ALL_SPLITS
+from dafsn_tf.progress import Write
 from dafsn_tf.retrieval import Encoder, Index
-from dafsn_tf.runs import Run
+from dafsn_tf.runs import Run, features_progress
 
 
-def build_index(run: Run, encoder: Encoder, data: Path, split: str = ALL_SPLITS, top_k: int = 10) -> Index:
+def build_index(
+    run: Run, encoder: Encoder, data: Path, split: str = ALL_SPLITS, top_k: int = 10, write: Write | None = None
+) -> Index:
     """Return the index of a collection, or of one split of it, embedded by a run.
 
     Args:
@@ -21,6 +24,7 @@ def build_index(run: Run, encoder: Encoder, data: Path, split: str = ALL_SPLITS,
         data: the prepared collection.
         split: a name, or "all".
         top_k: answers to a query.
+        write: receives progress where the cache lacks features.
 
     Raises:
         DataError: no such collection or split, or a stale feature cache.
@@ -31,7 +35,8 @@ def build_index(run: Run, encoder: Encoder, data: Path, split: str = ALL_SPLITS,
     backbone = encoder.model.image_encoder.backbone  # with the weights of training: loading it has checked that
 
     def features(part: RecordSplit) -> FrozenFeatures | None:
-        return cached_features(data, part, run.config.image, backbone) if backbone.frozen else None
+        progress = features_progress(part.split, write) if write else None
+        return cached_features(data, part, run.config.image, backbone, progress) if backbone.frozen else None
 
     embeddings = join_splits([embedder.embed_split(part, features(part)) for part in records])
     ids = [identity for part in records for identity in part.ids]

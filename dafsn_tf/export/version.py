@@ -14,12 +14,15 @@ from dafsn_tf.export.options import ExportOptions
 from dafsn_tf.export.publishing import next_version
 from dafsn_tf.export.verification import Endpoints, verify
 from dafsn_tf.export.warmup import write_warmup
+from dafsn_tf.progress import Write
 from dafsn_tf.retrieval import Encoder, Index
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS
 from dafsn_tf.runs import Run, complete_model
 
 
-def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportOptions | None = None) -> Path:
+def export_run(
+    run: Run, to: Path, *, data: Path | None = None, options: ExportOptions | None = None, write: Write | None = None
+) -> Path:
     """Write the next integer version below `to` and return its folder.
 
     The version is written beside its place with warm-up requests and a model card, its ops are checked against the
@@ -32,6 +35,7 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportO
         to: the model's folder; TensorFlow Serving's base path.
         data: collection to index along; without it `search` and `search_by_image` are not exported.
         options: what the version holds; `ExportOptions()` where None.
+        write: receives progress where the cache lacks features of `data`.
 
     Raises:
         ExportError: a version that a server would not load, or that does not answer as the model does; a folder that
@@ -39,7 +43,7 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportO
         DataError, WeightsError: what the user can mend.
     """
     options = options or ExportOptions()
-    module, endpoints = served(run, data, options)
+    module, endpoints = served(run, data, options, write)
     archive = keras.export.ExportArchive()
     archive.track(module)
     for name, (function, signature) in endpoints.items():
@@ -61,7 +65,9 @@ def export_run(run: Run, to: Path, *, data: Path | None = None, options: ExportO
     return to / str(number)
 
 
-def served(run: Run, data: Path | None, options: ExportOptions) -> tuple[Encoder | Index, Endpoints]:
+def served(
+    run: Run, data: Path | None, options: ExportOptions, write: Write | None = None
+) -> tuple[Encoder | Index, Endpoints]:
     """Return what an export tracks, and its functions by signature; `serving_default` is the first."""
     model = run.model if options.only == "text" else complete_model(run)
     if options.float16:
@@ -71,7 +77,7 @@ def served(run: Run, data: Path | None, options: ExportOptions) -> tuple[Encoder
     image: Endpoints = {"encode_image": (encoder.encode_image, [IMAGES])}
     module = encoder
     if data:
-        module = build_index(run, encoder, data, options.split, options.top_k)
+        module = build_index(run, encoder, data, options.split, options.top_k, write)
         text["search"] = (module.search, [TEXTS])
         image["search_by_image"] = (module.search_by_image, [IMAGES])
     both: Endpoints = {**text, **image, "similarity": (encoder.similarity, [TEXTS, IMAGES])}

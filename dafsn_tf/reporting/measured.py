@@ -19,6 +19,7 @@ from dafsn_tf.evaluation.evaluate import split_scores
 from dafsn_tf.evaluation.metrics import MAP_CUT, METRICS, RECALL_CUTS, average_precision, first_relevant_rank
 from dafsn_tf.evaluation.modality_gap import modality_gap
 from dafsn_tf.evaluation.protocols import Collection, Direction, directions, evaluate_scores
+from dafsn_tf.progress import Write
 from dafsn_tf.runs import Run, split_features
 
 
@@ -105,15 +106,13 @@ def _query_values(ranked: Direction) -> dict[str, np.ndarray]:
     return {**dict(zip(METRICS, [*values, rank], strict=True)), "image": ranked.query_image}
 
 
-def measure_run(
-    name: str, run: Run, data: Path, records: RecordSplit, progress: Callable[[int, int], None] | None = None
-) -> Measured:
-    """Return a run measured on a split.
+def measure_run(name: str, run: Run, data: Path, records: RecordSplit, write: Write | None = None) -> Measured:
+    """Return a run measured on a split; `write` receives progress, a line at a time.
 
     Raises:
         DataError, RunError, WeightsError: what the user can mend.
     """
-    embeddings, scores = split_scores(run, records, split_features(run, data, records), progress)
+    embeddings, scores = split_scores(run, records, split_features(run, data, records, write), write)
     return Measured(
         name,
         scores,

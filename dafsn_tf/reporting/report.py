@@ -9,9 +9,8 @@ OUT/
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from dafsn_tf.callbacks import LINE_EVERY
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import ConfigError, RunError
@@ -80,7 +79,7 @@ def write_report(
     measured = []
     for name, run in zip(names, loaded, strict=True):
         step(f"scoring {split} by {name}")
-        measured.append(measure_run(name, run, data, records, _progress(step)))
+        measured.append(measure_run(name, run, data, records, step))
     if peers:
         step(f"fitting {', '.join(peers)} on the same features")
         measured += measure_peers(peers, loaded[0], data, split, out / "peers", step)
@@ -135,23 +134,6 @@ def _check_same_data(runs: dict[str, Run]) -> None:
 
 def _data_of(run: Run) -> str:
     return f"{run.info.get('dataset', 'an unknown one')} ({str(run.info.get('collection', ''))[:8] or 'no digest'})"
-
-
-def _progress(step: Callable[[str], None]) -> Callable[[int, int], None]:
-    first: list[Any] = []  # when the first block was done, and its pairs: it was compiled, no rate follows from it
-    last = time.monotonic()
-
-    def progress(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if not first:
-            first.extend((now, done))
-        elif now - last > LINE_EVERY and done < total:
-            last = now
-            left = (now - first[0]) * (total - done) / (done - first[1])
-            step(f"scored {done:,} of {total:,} pairs, {left:.0f} s left")
-
-    return progress
 
 
 def _introduction(measured: Sequence[Measured], records: RecordSplit) -> str:
