@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dafsn_tf.baselines.inputs import Inputs, Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings
+from dafsn_tf.baselines.method import Method, Surroundings
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.baselines.package_model import run_scores, trained_run
 from dafsn_tf.baselines.record import run_record
 from dafsn_tf.baselines.tasks import collection_name
-from dafsn_tf.baselines.tuning import tune
+from dafsn_tf.baselines.tuning import SEED, Fitted, tune
 from dafsn_tf.config import Config
 from dafsn_tf.data.manifest import Manifest
 
@@ -42,8 +42,7 @@ class Trials:
     def _validation(self) -> Split:
         return self.inputs.open("validation")
 
-    def choose(self, method: Method) -> Any:
-        """Return the settings of a peer that validation chooses, or has chosen before."""
+    def _choose(self, method: Method) -> tuple[Any, Fitted | None]:
         file = self.out / f"tuning-{method.name}-{self.collection}.json"
 
         def surroundings(settings: Any, seed: int) -> Surroundings:
@@ -51,10 +50,14 @@ class Trials:
 
         return tune(method, self._train, self._validation, self.description, file, surroundings)
 
-    def fit(self, method: Method, settings: Any, seed: int) -> Scorer:
-        """Return a peer's scorer, fitted with these settings."""
-        around = self._surroundings(method, settings, seed)
-        return method.fit(self._train, self._validation, settings, seed, around)
+    def fit(self, method: Method, seed: int) -> Fitted:
+        """Return a peer, fitted with the settings that validation chooses, or has chosen before."""
+        settings, fitted = self._choose(method)
+        if fitted is not None and seed == SEED:
+            return fitted
+        began, around = time.monotonic(), self._surroundings(method, settings, seed)
+        scorer = method.fit(self._train, self._validation, settings, seed, around)
+        return Fitted(settings, scorer, time.monotonic() - began)
 
     def _surroundings(self, method: Method, settings: Any, seed: int) -> Surroundings:
         number = method.grid.index(settings) + 1
@@ -62,16 +65,21 @@ class Trials:
 
     def peer(self, method: Method, seed: int) -> dict[str, Any]:
         """Return the record of a peer's run with the settings that validation chooses, or has chosen before."""
-        settings = self.choose(method)
+        fitted = self.fit(method, seed)
         began = time.monotonic()
-        scorer = self.fit(method, settings, seed)
-        value = validation_value(scorer, self._validation)
+        value = validation_value(fitted.scorer, self._validation)
         test = self.inputs.open("test")
-        scores = {"score": scorer(test)}
-        seconds, manifest = time.monotonic() - began, test.records.manifest
-        more = {"inputs": self.description}
+        scores = {"score": fitted.scorer(test)}
         return run_record(
-            method.name, seed, asdict(settings), value, seconds, scores, manifest, test.collection, **more
+            method.name,
+            seed,
+            asdict(fitted.settings),
+            value,
+            fitted.seconds + time.monotonic() - began,
+            scores,
+            test.records.manifest,
+            test.collection,
+            inputs=self.description,
         )
 
     def dafsn(self, seed: int) -> dict[str, Any]:

@@ -47,13 +47,16 @@ def choose(toy_split, file, method=METHOD, inputs=None, lines=None):
 
 def test_validation_chooses_with_seed_0_and_of_equals_the_first(toy_split, tmp_path):
     lines = []
-    assert choose(toy_split, tmp_path / "t.json", lines=lines) is METHOD.grid[1]
+    settings, fitted = choose(toy_split, tmp_path / "t.json", lines=lines)
+    assert settings is fitted.settings is METHOD.grid[1]
     assert FITS == [(9.0, 0), (0.0, 0), (3.0, 0)]  # equal settings are tried once
     stored = json.loads((tmp_path / "t.json").read_text())
     assert stored["chosen"] == {"size": 0.0}
     assert stored["tried"][1]["validation"] == 1
     assert stored["tried"][0]["validation"] < 0.9
     assert "setting 2 of 4" in lines[1]
+    validation = toy_split("validation", images=12)
+    np.testing.assert_array_equal(fitted.scorer(validation), METHOD.fit(None, None, settings, 0, None)(validation))
 
 
 def test_an_interrupted_choice_goes_on(toy_split, tmp_path):
@@ -69,8 +72,23 @@ def test_an_interrupted_choice_goes_on(toy_split, tmp_path):
     choose(toy_split, tmp_path / "t.json")
     assert FITS == [(3.0, 0)]
     FITS.clear()
-    choose(toy_split, tmp_path / "t.json")
+    assert choose(toy_split, tmp_path / "t.json") == (METHOD.grid[1], None)
     assert FITS == []
+
+
+def test_what_was_fitted_for_the_choice_is_not_fitted_again(toy_split, tmp_path, monkeypatch):
+    splits = {name: toy_split(name, images=12) for name in ("train", "validation")}
+    monkeypatch.setattr(Trials, "__init__", lambda self: None)
+    for seed, fits in ((0, 3), (1, 4)):
+        trials = Trials()
+        trials.out, trials.collection, trials.description = tmp_path / str(seed), "toy", {}
+        trials.out.mkdir()
+        trials.write = [].append
+        vars(trials).update(_train=splits["train"], _validation=splits["validation"])
+        FITS.clear()
+        assert trials.fit(METHOD, seed).settings is METHOD.grid[1]
+        assert len(FITS) == fits
+        assert FITS[-1] == ((3.0, 0) if seed == 0 else (0.0, 1))
 
 
 def test_a_choice_made_on_other_features_is_refused(toy_split, tmp_path):
