@@ -116,6 +116,11 @@ class LossConfig:
     sentence_positives: Positives = "same_class"
     adversarial_kind: Literal["flipped_labels", "uniform_targets", "gradient_reversal"] = "flipped_labels"
 
+    @property
+    def learns_words(self) -> bool:
+        """Whether any term depends on how words look at regions."""
+        return self.word_weight > 0 or self.fused_weight > 0
+
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:

@@ -91,7 +91,7 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
         "": True,
         CLASSES: classes > 0,
         ADVERSARY: config.loss.adversarial_weight > 0,
-        WORDS: config.loss.word_weight > 0 or config.loss.fused_weight > 0,
+        WORDS: config.loss.learns_words,
         FUSED: config.loss.fused_weight > 0,
         INCEPTION: config.image.backbone == "inception_v3",
     }

@@ -286,7 +286,7 @@ class DAFSN(keras.Model):
             "label_loss": ops.convert_to_tensor(0.0),
             "adversarial_loss": ops.convert_to_tensor(0.0),
         }
-        if loss.word_weight or loss.fused_weight:  # most of a step's work
+        if loss.learns_words:  # most of a step's work
             word_scores = self.attention(features["word_features"], features["word_mask"], features["region_features"])
             terms["word_loss"] = self._matching(word_scores, same_item, same_class, loss.word_positives)
             if loss.fused_weight:

@@ -140,10 +140,10 @@ def encoder_of(model: Any) -> Encoder:
     """
     if model.assets is None:
         raise RunError("This model knows no vocabulary. Take it from a finished run or a preset.")
-    if not model.config.loss.word_weight:
+    if not model.config.loss.learns_words:
         raise RunError(
-            "This model was trained without the word loss (loss.word_weight = 0): its words look nowhere in "
-            "particular, and there is nothing to explain. Take a model with it."
+            "This model was trained without a loss of words (loss.word_weight and loss.fused_weight are 0): its words "
+            "look nowhere in particular, and there is nothing to explain. Take a model with one."
         )
     text = model.config.text
     preprocessor = TextPreprocessor(model.assets.vocabulary, text.max_words, text.oov_buckets)

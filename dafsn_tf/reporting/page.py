@@ -68,7 +68,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], name
         lines.append(f"<tr>{cells}</tr>")
     return (
         f'<div class="scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{columns}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+        f"<caption><span>{escape(caption)}</span></caption><thead><tr>{columns}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
         "</div>"
     )
 

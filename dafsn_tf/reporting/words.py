@@ -25,12 +25,12 @@ def words_section(measured: Sequence[Measured], records: RecordSplit, canvas: Ca
 
     The pairs are the first text query of each kind of the galleries, with its own picture, the same for all runs.
     """
-    looking = [one for one in measured if one.run and one.run.config.loss.word_weight]
+    looking = [one for one in measured if one.run and one.run.config.loss.learns_words]
     parts = []
-    silent = [one.name for one in measured if one.run and not one.run.config.loss.word_weight]
+    silent = [one.name for one in measured if one.run and not one.run.config.loss.learns_words]
     if silent:
         parts.append(
-            page.paragraph(f"{', '.join(silent)} never learned words (loss.word_weight = 0): nothing to show.")
+            page.paragraph(f"{', '.join(silent)} never learned words (no loss of theirs has weight): nothing to show.")
         )
     pairs = _pairs(measured[0])
     for number, one in enumerate(looking, start=1):

@@ -75,7 +75,7 @@ def test_a_row_that_cannot_be_used_says_why(encoder):
 def test_a_model_that_never_learned_words_is_refused():
     model = DAFSN.from_preset("shapes")
     model.config = replace(model.config, loss=replace(model.config.loss, word_weight=0.0))
-    with pytest.raises(RunError, match=r"without the word loss \(loss\.word_weight = 0\)"):
+    with pytest.raises(RunError, match=r"without a loss of words \(loss\.word_weight and loss\.fused_weight are 0\)"):
         word_attention(model, TEXT, SCENE.image)
     model.assets = None
     with pytest.raises(RunError, match="knows no vocabulary"):

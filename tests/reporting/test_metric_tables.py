@@ -47,4 +47,4 @@ def test_the_table_has_both_directions_and_chance():
     html = metrics_table([measured("one", 0), measured("other", 1)], "sentence")
     assert html.count('<th scope="row">chance</th>') == 2
     for direction in ("Image to text", "Text to image"):
-        assert html.count(f"<caption>{direction}, protocol &#x27;sentence&#x27;</caption>") == 1
+        assert html.count(f"<caption><span>{direction}, protocol &#x27;sentence&#x27;</span></caption>") == 1
