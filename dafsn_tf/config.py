@@ -51,6 +51,7 @@ class TextConfig:
     dropout: Share = 0.5  # on embeddings, [0, 1); AttnGAN
     word_dropout: Share = 0.0  # share of words replaced by an out-of-vocabulary id in training, [0, 1)
     sentence_pooling: Literal["last", "mean", "max", "gpo"] = "last"  # sentence feature: last states, or of the words
+    word_features: Literal["lstm", "embedding"] = "lstm"  # of the word in its text | of the word by itself
     embeddings: str = "none"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
 
 

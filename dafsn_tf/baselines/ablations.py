@@ -66,6 +66,8 @@ ABLATIONS = {
         ),
         Ablation("words_by_product", {"model.similarity": "product", "model.gamma1": 5.0}, WORDS),
         Ablation("words_by_cosine", {"model.similarity": "cosine", "model.gamma1": 10.0}, WORDS),
+        Ablation("words_in_context", {"text.word_features": "lstm"}, WORDS),
+        Ablation("words_by_themselves", {"text.word_features": "embedding"}, WORDS),
         Ablation("words_log_mean_exp", {"model.word_pooling": "log_mean_exp"}, WORDS),
         Ablation("words_log_sum_exp", {"model.word_pooling": "log_sum_exp"}, WORDS),
         Ablation("words_mean", {"model.word_pooling": "mean"}, WORDS),

@@ -21,7 +21,9 @@ class TextEncoder(keras.layers.Layer):
             It is what trains those ids' embeddings, since every training word is in the vocabulary.
         oov_buckets: ids 1 to `oov_buckets` are the out-of-vocabulary ids.
         sentence_pooling: the sentence feature is the "last" state of each direction (AttnGAN), or the "mean", "max" or
-            "gpo" of the word features (`FeaturePooling`).
+            "gpo" of the LSTM's outputs (`FeaturePooling`).
+        word_features: "lstm": word features are the LSTM's outputs, which know the whole text (AttnGAN); "embedding":
+            a linear map of the word's own embedding, which makes words of one text look at different regions.
 
     Input shape: word ids (N, T) int32, padded with 0 at the end.
 
@@ -38,6 +40,7 @@ class TextEncoder(keras.layers.Layer):
         word_dropout: float = 0.0,
         oov_buckets: int = 1,
         sentence_pooling: str = "last",
+        word_features: str = "lstm",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -48,6 +51,7 @@ class TextEncoder(keras.layers.Layer):
         self.word_dropout = word_dropout
         self.oov_buckets = oov_buckets
         self.sentence_pooling = sentence_pooling
+        self.word_features = word_features
         policy = self.dtype_policy
         initializer: Any = keras.initializers.RandomUniform(-0.1, 0.1)
         self.embedding = keras.layers.Embedding(
@@ -57,6 +61,7 @@ class TextEncoder(keras.layers.Layer):
         self.lstm = keras.layers.Bidirectional(
             keras.layers.LSTM(dim // 2, return_sequences=True, return_state=True, dtype=policy), dtype=policy
         )
+        self.word_projection = keras.layers.Dense(dim, dtype=policy) if word_features == "embedding" else None
         self.word_dropout_seed = keras.random.SeedGenerator()
         self.pooling = None if sentence_pooling == "last" else FeaturePooling(sentence_pooling, dtype=policy)
 
@@ -65,6 +70,8 @@ class TextEncoder(keras.layers.Layer):
         self.lstm.build((*input_shape, self.embedding_dim))
         if self.pooling is not None:
             self.pooling.build((None, None, self.dim))
+        if self.word_projection is not None:
+            self.word_projection.build((None, None, self.embedding_dim))
         self.built = True
 
     def call(self, word_ids: Any, training: bool = False) -> dict[str, Any]:
@@ -73,14 +80,15 @@ class TextEncoder(keras.layers.Layer):
         if training and self.word_dropout:
             word_ids = self._drop_words(word_ids, word_mask)
         embedded = self.embedding_dropout(self.embedding(word_ids), training=training)
-        word_features, *states = self.lstm(embedded, mask=word_mask, training=training)
-        word_features = word_features * ops.cast(word_mask[..., None], word_features.dtype)
+        outputs, *states = self.lstm(embedded, mask=word_mask, training=training)
+        present = ops.cast(word_mask[..., None], outputs.dtype)
+        outputs = outputs * present
         return {
-            "word_features": word_features,
+            "word_features": outputs if self.word_projection is None else self.word_projection(embedded) * present,
             "word_mask": word_mask,
             "sentence_features": ops.concatenate([states[0], states[2]], axis=-1)  # (h, c) of each direction
             if self.pooling is None
-            else self.pooling(word_features, word_mask),
+            else self.pooling(outputs, word_mask),
         }
 
     def _drop_words(self, word_ids: Any, word_mask: Any) -> Any:
@@ -99,4 +107,5 @@ class TextEncoder(keras.layers.Layer):
             "word_dropout": self.word_dropout,
             "oov_buckets": self.oov_buckets,
             "sentence_pooling": self.sentence_pooling,
+            "word_features": self.word_features,
         }

@@ -81,6 +81,7 @@ class DAFSN(keras.Model):
             text.word_dropout,
             text.oov_buckets,
             text.sentence_pooling,
+            text.word_features,
             dtype=policy,
         )
         self.image_encoder = ImageEncoder(

@@ -15,7 +15,7 @@ from dafsn_tf.models.dafsn import DAFSN
 
 # Fields that decide what the encoders' weights are weights of.
 _SHARED = {
-    "text": ("embedding_dim", "oov_buckets", "sentence_pooling"),
+    "text": ("embedding_dim", "oov_buckets", "sentence_pooling", "word_features"),
     "image": ("backbone", "image_size", "region_layer", "global_pooling"),
     "model": ("dim",),
 }

@@ -26,9 +26,35 @@ def test_sentence_features_are_pooled_from_the_words_alone(pooling):
     assert restored.sentence_pooling == pooling
 
 
+@pytest.mark.parametrize("pooling", ["last", "max"])
+def test_a_word_by_itself_has_the_same_feature_in_every_text_and_sentences_do_not_depend_on_it(pooling):
+    keras.utils.set_random_seed(0)
+    encoder = TextEncoder(12, 6, 5, sentence_pooling=pooling, word_features="embedding")
+    encoded = encoder(tf.constant([[3, 4, 5, 0], [6, 3, 7, 8]]))
+    words = encoded["word_features"].numpy()
+    np.testing.assert_array_equal(words[0, 0], words[1, 1])
+    assert np.abs(words[0, 0] - words[0, 1]).max() > 1e-4
+    assert not words[0, 3].any()
+    kernel, bias = encoder.word_projection.get_weights()
+    rows = encoder.embedding.get_weights()[0]
+    np.testing.assert_allclose(words[1], rows[[6, 3, 7, 8]] @ kernel + bias, atol=1e-6)
+    published = TextEncoder(12, 6, 5, sentence_pooling=pooling)
+    published.build((None, None))
+    published.set_weights([*encoder.get_weights()[: len(published.get_weights())]])
+    expected = published(tf.constant([[3, 4, 5, 0], [6, 3, 7, 8]]))["sentence_features"]
+    np.testing.assert_allclose(encoded["sentence_features"], expected, atol=1e-6)
+    restored = TextEncoder.from_config(encoder.get_config())
+    assert restored.word_features == "embedding"
+
+
 def test_text_encoder_contract():
     # jit of the masked LSTM loop needs a known length of text, which callers have
-    check_layer(lambda **options: TextEncoder(12, 6, 5, 0.5, 0.3, 2, **options), (tf.constant(IDS),), jit=False)
+    for words in ("lstm", "embedding"):
+        check_layer(
+            lambda words=words, **options: TextEncoder(12, 6, 5, 0.5, 0.3, 2, word_features=words, **options),
+            (tf.constant(IDS),),
+            jit=False,
+        )
 
 
 def test_padding_never_enters_the_lstm():
