@@ -51,6 +51,19 @@ def test_a_map_for_each_word_a_photograph_with_numbers_and_a_scale(tmp_path):
         assert picture.width == 1152
 
 
+def test_the_scale_of_sharp_attention_ends_at_a_sixteenth_of_an_even_share_and_counts_in_fractions():
+    sharp = explained("red", "ring")
+    sharp.attention[:] = 1e-7
+    sharp.attention[[0, 1], [3, 4]] = 1
+    figure = attention_figure(sharp, PHOTOGRAPH)
+    figure.canvas.draw()
+    (low, high), ticks = figure.axes[-1].get_xlim(), figure.axes[-1].get_xticklabels()
+    assert (low, high) == pytest.approx((1 / 16, SIDE**2))
+    shown = {tick.get_text() for tick in ticks if low <= tick.get_position()[0] <= high}
+    assert "1×" in shown
+    assert shown <= {"1/16×", "1/8×", "1/4×", "1/2×", "1×", "2×", "4×", "8×", "16×"}
+
+
 def test_numbers_stand_at_the_peaks_and_share_a_place_where_peaks_do():
     figure = attention_figure(explained("red", "ring", "star", peaks=[7, 3, 7]), PHOTOGRAPH)
     placed = {text.get_text(): text.get_position() for text in figure.axes[0].texts}

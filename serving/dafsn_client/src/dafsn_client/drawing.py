@@ -29,6 +29,7 @@ _HINT = (
     "Yellow is where a word looked, dark is where it did not; the frame is the region it looked at most. "
     "One scale for all words: a map of one colour is of a word that preferred no place."
 )
+_LEAST_SHARE = 1 / 16  # of an even share; what has less is as dark
 
 
 def attention_figure(
@@ -36,7 +37,7 @@ def attention_figure(
 ) -> Figure:
     """Return a figure: the photograph with the words' peaks numbered, and a map of each word over it.
 
-    All maps share one logarithmic scale, in multiples of an even share, so that they compare.
+    All maps share one logarithmic scale, in multiples of an even share, so that they compare; it ends at a sixteenth.
 
     Args:
         attention: of the photograph's pair.
@@ -49,7 +50,8 @@ def attention_figure(
     """
     drawn = attention.drawn(words, max_words)
     shares = attention.even_shares[drawn]
-    norm = LogNorm(min(0.5, float(shares.min())), max(2.0, float(shares.max())))
+    low, high = min(0.5, float(shares.min())), max(2.0, float(shares.max()))
+    norm = LogNorm(max(low, _LEAST_SHARE), high, clip=True)
     page = Page(_WIDTH, photograph, attention.text)
     y = _write_head(page, attention, _MARGIN)
     y = _draw_overview(page, attention, drawn, y) + 1.5 * _GAP

@@ -1,6 +1,7 @@
 """A page of a photograph, maps over it and lines of text, laid out in inches from its upper left corner."""
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -138,7 +139,9 @@ class Page:
             bar = figure.colorbar(ScalarMappable(norm, "viridis"), cax=axes, orientation="horizontal")
             bar.ax.xaxis.set_major_locator(LogLocator(base=2))
             bar.ax.xaxis.set_minor_locator(NullLocator())
-            bar.ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
+            bar.ax.xaxis.set_major_formatter(
+                FuncFormatter(lambda value, _: f"{Fraction(value).limit_denominator(64)}×")
+            )
             bar.ax.tick_params(labelsize=9, colors=INK)
             bar.set_label(label, size=9, color=INK)
 
