@@ -75,7 +75,8 @@ def _draw_precision_recall(
         middle = len(levels) // 2
         caption = (
             f"The higher a line stays to the right, the better: when {first} has found half of what is relevant, "
-            f"{lines[first][middle]:.0%} of what it shows is relevant, by chance {lines['chance'][middle]:.0%}."
+            f"{_percent(lines[first][middle])} of what it shows is relevant, "
+            f"by chance {_percent(lines['chance'][middle])}."
         )
         return canvas.keep(axes, f"{name}-{direction}", _alt(title, "recall", levels, lines, (0.1, 0.5, 1.0)), caption)
 
@@ -85,8 +86,8 @@ def _draw_precision_scope(
 ) -> Drawing:
     first, k = next(iter(lines)), min(10, len(places))
     caption = (
-        f"Of the first {k} {_NAMES[direction][1]} that {first} shows, {lines[first][k - 1]:.0%} are relevant, "
-        f"by chance {lines['chance'][k - 1]:.0%}; at the right end everything is shown and all lines meet."
+        f"Of the first {k} {_NAMES[direction][1]} that {first} shows, {_percent(lines[first][k - 1])} are relevant, "
+        f"by chance {_percent(lines['chance'][k - 1])}; at the right end everything is shown and all lines meet."
     )
     title = f"Precision within the first k, {direction_title(direction)}"
     return _draw_by_rank(canvas, f"{name}-{direction}", title, "precision (share relevant)", caption, places, lines)
@@ -97,8 +98,8 @@ def _draw_recall(
 ) -> Drawing:
     first, k = next(iter(lines)), min(10, len(places))
     caption = (
-        f"{first} puts a {_NAMES[direction][0]}'s own match first for {lines[first][0]:.0%} of the queries and "
-        f"among the first {k} for {lines[first][k - 1]:.0%}; by chance {lines['chance'][k - 1]:.0%}."
+        f"{first} puts a {_NAMES[direction][0]}'s own match first for {_percent(lines[first][0])} of the queries and "
+        f"among the first {k} for {_percent(lines[first][k - 1])}; by chance {_percent(lines['chance'][k - 1])}."
     )
     title = f"Own pair within the first k, {direction_title(direction)}"
     return _draw_by_rank(canvas, f"{name}-{direction}", title, "recall@k (share of queries)", caption, places, lines)
@@ -150,3 +151,8 @@ def _table(name: str, direction: str, places: np.ndarray, lines: dict[str, np.nd
     rows = [[line, *(f"{values[index]:.3f}" for index in chosen)] for line, values in lines.items()]
     head = [axis, *(f"{places[index]:.2g}" if places[index] < 1 else f"{places[index]:g}" for index in chosen)]
     return page.table(f"{name.replace('-', ' ')}, {direction_title(direction)}", head, rows)
+
+
+def _percent(share: float) -> str:
+    """Return a share in per cent, one decimal more where it would round to none."""
+    return f"{share:.1%}" if 0 < share < 0.005 else f"{share:.0%}"
