@@ -176,7 +176,8 @@ class WordRegionAttention(keras.layers.Layer):
         spread = ops.matmul(gram, ops.reshape(weights, (shape[0], shape[1], -1)))
         context_square = ops.sum(ops.reshape(spread, shape) * weights, axis=1)
         relevance = _cosine(product, context_square, _square(region_features))
-        pooled = self._pool(ops.moveaxis(relevance, -1, 1), ops.ones(()))
+        relevance = ops.moveaxis(relevance, -1, 1)
+        pooled = self._pool(relevance, ops.ones_like(relevance))
         return ops.where(_reaching(ops.any(present > 0, axis=-1), pooled), pooled, 0.0)
 
     def _attention_weights(self, scores: Any, attended: int = -1) -> Any:
@@ -206,7 +207,6 @@ class WordRegionAttention(keras.layers.Layer):
             relevance: of words, or of regions in the place of words.
             present: 1 where they count, 0 where not, of a shape that broadcasts to them.
         """
-        present = ops.broadcast_to(present, ops.shape(relevance))
         count = ops.sum(present, axis=1)
         if self.word_pooling == "mean":
             return ops.sum(relevance * present, axis=1) / ops.maximum(count, 1.0)
