@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## The whole way on generated scenes: data, training, evaluat
 pictures: demo ## Run the demo and take its pictures into the README (docs/pictures)
 	$(BIN)/python docs/pictures/renew.py demo/pictures
 
-test: $(INSTALLED) ## The default tests (under 8 minutes on 2 cores)
+test: $(INSTALLED) ## The default tests (about 11 minutes on 2 cores)
 	$(BIN)/pytest -m "not slow" -n 2 --dist loadfile
 
 test-all: $(INSTALLED) ## Every test, the slow ones too

@@ -103,17 +103,20 @@ def median_interval(
         images: how many there are.
     """
     random = np.random.default_rng(seed)
-    order = np.argsort(ranks)[: np.count_nonzero(~np.isnan(ranks))]
-    ordered, owner = ranks[order], image[order]
+    counted = ~np.isnan(ranks)
+    distinct, place_of = np.unique(ranks[counted], return_inverse=True)
+    upto = np.zeros((images, len(distinct)), np.float32)  # queries of a picture whose rank is at most that
+    np.add.at(upto, (image[counted], place_of), 1)
+    upto = upto.cumsum(axis=1)
     medians = []
     for start in range(0, resamples, _CHUNK):
         drawn = random.integers(0, images, (min(_CHUNK, resamples - start), images))
-        counts = np.zeros((len(drawn), images), np.int32)
-        np.add.at(counts, (np.arange(len(drawn))[:, None], drawn), 1)
-        reached = counts[:, owner].cumsum(axis=1)
+        cells = drawn + np.arange(len(drawn))[:, None] * images
+        times = np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape)
+        reached = times.astype(np.float32) @ upto  # whole numbers, exact below 2^24
         total = reached[:, -1:]
         reached, total = reached[total[:, 0] > 0], total[total[:, 0] > 0]
-        middle = [ordered[np.argmax(reached >= place, axis=1)] for place in ((total + 1) // 2, total // 2 + 1)]
+        middle = [distinct[np.argmax(reached >= place, axis=1)] for place in ((total + 1) // 2, total // 2 + 1)]
         medians.append(np.mean(middle, axis=0))
     low, high = np.quantile(np.concatenate(medians), [0.025, 0.975])
     return float(low), float(high)
