@@ -1,7 +1,6 @@
 """A folder of one's own pictures, searched with words by a model that is already trained."""
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -63,17 +62,17 @@ class PictureFolder:
         self.encoder = Encoder(complete_model(run), run.text_preprocessor, Fusion.from_dict(run.fusion))
         self.files: list[Path] = []
         images, regions = [], []
-        began, progress = time.monotonic(), progress_lines("looked at", "pictures", write)
-        for batch in _batches(_usable(files)):
-            encoded = self.encoder.encode_image(tf.constant([picture for _, picture in batch]))
-            kept = encoded["status"].numpy() == Status.OK
-            self.files += [path for (path, _), ok in zip(batch, kept, strict=True) if ok]
-            images.append(encoded["image_features"].numpy()[kept])
-            regions.append(encoded["region_features"].numpy()[kept].astype("float16"))
-            progress(len(self.files), len(files))
+        progress = progress_lines("looked at", "pictures", write)
+        for start in range(0, len(files), _BATCH):
+            if batch := list(_usable(files[start : start + _BATCH])):
+                encoded = self.encoder.encode_image(tf.constant([picture for _, picture in batch]))
+                kept = encoded["status"].numpy() == Status.OK
+                self.files += [path for (path, _), ok in zip(batch, kept, strict=True) if ok]
+                images.append(encoded["image_features"].numpy()[kept])
+                regions.append(encoded["region_features"].numpy()[kept].astype("float16"))
+            progress(min(start + _BATCH, len(files)), len(files))
         if not self.files:
             raise DataError(f"None of the {len(files)} picture files in {folder} can be read as a picture.")
-        write(f"{len(self.files)} pictures in {time.monotonic() - began:.0f} s")
         self._index = _index(self.encoder, np.concatenate(images), np.concatenate(regions), self.files)
         self._place = {str(path): path for path in self.files}
 
@@ -123,17 +122,6 @@ def _usable(files: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
             _log.warning("%s is passed over: %s", path, error)
         else:
             yield path, picture
-
-
-def _batches(pictures: Iterator[tuple[Path, bytes]]) -> Iterator[list[tuple[Path, bytes]]]:
-    batch: list[tuple[Path, bytes]] = []
-    for picture in pictures:
-        batch.append(picture)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _index(encoder: Encoder, images: np.ndarray, regions: np.ndarray, files: Sequence[Path]) -> Index:

@@ -50,7 +50,7 @@ def test_what_the_configuration_switches_off_is_not_searched(tmp_path):
     assert not {"loss.adversarial_kind", "discriminator.steps", "discriminator.learning_rate"} & set(found)
     found = space_of(tmp_path, '"loss.adversarial_weight" = "fixed"', load_config("default"))
     assert "discriminator.steps" in found
-    assert condition("discriminator.steps", found) is None
+    assert condition("discriminator.steps", found, load_config("default")) is None
 
 
 def test_what_is_off_in_every_trial_is_not_searched(tmp_path):
@@ -69,6 +69,20 @@ def test_the_default_space_holds_the_presets_own_values(preset):
     assert "training.decay_rate" not in values
 
 
+def test_words_are_searched_where_any_term_teaches_them(tmp_path):
+    both = space_of(tmp_path, "", load_config("default"))
+    assert condition("model.gamma1", both, load_config("default")) is None  # either term may be on
+
+    fused = load_config("default", ["loss.fused_weight=1.0"])
+    found = space_of(tmp_path, '"loss.fused_weight" = "fixed"', fused)
+    assert condition("model.gamma1", found, fused) is None  # the fused term is, whatever the words' weight
+    assert condition("model.gamma1", found, load_config("default", ["loss.fused_weight=0.0"])).values == (0.1, 0.3, 1.0)
+
+    sentences = load_config("default", ["loss.fused_weight=0.0", "loss.word_weight=0.0"])
+    found = space_of(tmp_path, '"loss.fused_weight" = "fixed"\n"loss.word_weight" = "fixed"', sentences)
+    assert not {"model.gamma1", "model.similarity", "text.word_features"} & set(found)
+
+
 def test_a_configuration_beside_the_space_has_no_values_there():
     config = load_config("default", ["text.dropout=0.55", "training.learning_rate=0.001", "model.dim=256"])
     assert own_values(config, {"text.dropout": Range(0.1, 0.6)}) == {"text.dropout": 0.55}
@@ -80,10 +94,10 @@ def test_a_configuration_beside_the_space_has_no_values_there():
 def test_a_field_follows_the_one_that_it_depends_on():
     names = ordered(SPACE)
     for name in names:
-        when = condition(name, SPACE)
+        when = condition(name, SPACE, Config())
         assert when is None or names.index(when.field) < names.index(name)
-    assert condition("training.decay_rate", SPACE).values == ("exponential",)
-    assert 0.0 not in condition("loss.adversarial_kind", SPACE).values
+    assert condition("training.decay_rate", SPACE, Config()).values == ("exponential",)
+    assert 0.0 not in condition("loss.adversarial_kind", SPACE, Config()).values
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class DAFSNHyperModel(keras_tuner.HyperModel):
         """Return the values of the fields that are searched and have an effect, by name."""
         found = {}
         for name in ordered(self.space):
-            when = condition(name, self.space)
+            when = condition(name, self.space, self.trials.config)
             if when is None:
                 found[name] = self._value(hp, name)
                 continue

@@ -89,8 +89,11 @@ SPACE: Space = {
     "loss.learned_gamma3": Choice((False, True)),
     "loss.gamma3": Range(4.0, 20.0, log=True),
     "loss.word_weight": Choice((0.0, 0.1, 0.3, 1.0)),
+    "loss.fused_weight": Choice((0.0, 0.3, 1.0)),
+    "text.word_features": Choice(("lstm", "embedding")),
+    "model.similarity": Choice(("product", "cosine")),
     "model.word_pooling": Choice(("log_mean_exp", "log_sum_exp", "mean")),
-    "model.gamma1": Range(2.0, 10.0, log=True),
+    "model.gamma1": Range(2.0, 20.0, log=True),
     "model.gamma2": Range(2.0, 10.0, log=True),
     "loss.label_weight": Choice((0.3, 1.0, 2.0, 5.0)),
     "loss.adversarial_weight": Choice((0.0, 0.02, 0.05, 0.1, 0.3)),
@@ -105,33 +108,43 @@ SPACE: Space = {
     "training.weight_averaging": Choice((0.0, 0.99)),
 }
 
-_SWITCHES = {
-    "model.word_pooling": Switch("loss.word_weight"),
-    "model.gamma1": Switch("loss.word_weight"),
-    "model.gamma2": Switch("loss.word_weight"),
-    "loss.word_positives": Switch("loss.word_weight"),
-    "loss.adversarial_kind": Switch("loss.adversarial_weight"),
-    "discriminator.steps": Switch("loss.adversarial_weight"),
-    "discriminator.learning_rate": Switch("loss.adversarial_weight"),
-    "discriminator.inputs": Switch("loss.adversarial_weight"),
-    "training.decay_rate": Switch("training.schedule", "exponential"),
-    "loss.margin": Switch("loss.matching", "hardest_negative"),
-    "loss.hinge_warmup_steps": Switch("loss.matching", "hardest_negative"),
+_LEARNS_WORDS = (Switch("loss.word_weight"), Switch("loss.fused_weight"))
+_HAS_ADVERSARY = (Switch("loss.adversarial_weight"),)
+_HAS_HINGE = (Switch("loss.matching", "hardest_negative"),)
+
+_SWITCHES: dict[str, tuple[Switch, ...]] = {  # a field has an effect where any of its switches is on
+    "text.word_features": _LEARNS_WORDS,
+    "model.similarity": _LEARNS_WORDS,
+    "model.word_pooling": _LEARNS_WORDS,
+    "model.gamma1": _LEARNS_WORDS,
+    "model.gamma2": _LEARNS_WORDS,
+    "loss.word_positives": (Switch("loss.word_weight"),),
+    "loss.adversarial_kind": _HAS_ADVERSARY,
+    "discriminator.steps": _HAS_ADVERSARY,
+    "discriminator.learning_rate": _HAS_ADVERSARY,
+    "discriminator.inputs": _HAS_ADVERSARY,
+    "training.decay_rate": (Switch("training.schedule", "exponential"),),
+    "loss.margin": _HAS_HINGE,
+    "loss.hinge_warmup_steps": _HAS_HINGE,
 }
 
 
 def ordered(space: Space) -> list[str]:
-    """Return the fields of a space, each after the one that it depends on."""
+    """Return the fields of a space, each after those that it depends on."""
     return sorted(space, key=lambda name: name in _SWITCHES)
 
 
-def condition(name: str, space: Space) -> Condition | None:
-    """Return the condition under which a field is searched; None where it always is."""
-    switch = _SWITCHES.get(name)
-    values = space.get(switch.field) if switch else None
-    if switch is None or not isinstance(values, Choice):
+def condition(name: str, space: Space, config: Config) -> Condition | None:
+    """Return the condition under which a field is searched; None where it always is.
+
+    Conditions are of one other field: what two searched fields may each switch on is always searched.
+    """
+    open_switches = [switch for switch in _SWITCHES.get(name, ()) if switch.field in space]
+    if len(open_switches) != 1 or any(switch.is_on(_own(config, switch.field)) for switch in _closed(name, space)):
         return None
-    return Condition(switch.field, tuple(filter(switch.is_on, values.values)))
+    (switch,) = open_switches
+    values = space[switch.field]
+    return Condition(switch.field, tuple(filter(switch.is_on, values.values))) if isinstance(values, Choice) else None
 
 
 def read_space(preset_or_path: str, config: Config) -> Space:
@@ -176,13 +189,12 @@ def configured(config: Config, values: Mapping[str, Any]) -> Config:
 
 def own_values(config: Config, space: Space) -> dict[str, Value] | None:
     """Return a configuration's own values of the fields that have an effect; None if the space lacks one of them."""
-    sections, found = config.to_dict(), {}
+    found: dict[str, Value] = {}
     for name in ordered(space):
-        when = condition(name, space)
+        when = condition(name, space, config)
         if when is not None and found[when.field] not in when.values:
             continue
-        section, key = name.split(".")
-        found[name] = sections[section][key]
+        found[name] = _own(config, name)
         if not _holds(space[name], found[name]):
             return None
     return found
@@ -237,11 +249,20 @@ def _check(config: Config, name: str, values: list[Any]) -> None:
         Config.from_dict({section: {key: value}}, where="[search]")
 
 
+def _own(config: Config, name: str) -> Any:
+    section, key = name.split(".")
+    return config.to_dict()[section][key]
+
+
+def _closed(name: str, space: Space) -> list[Switch]:
+    """Return the switches of a field that are not searched: the configuration decides them."""
+    return [switch for switch in _SWITCHES.get(name, ()) if switch.field not in space]
+
+
 def _has_effect(name: str, space: Space, config: Config) -> bool:
     """Return whether a field has an effect in some trial."""
-    switch = _SWITCHES.get(name)
-    if switch is None:
-        return True
-    section, key = switch.field.split(".")
-    tried = _tried(space[switch.field]) if switch.field in space else [config.to_dict()[section][key]]
-    return any(map(switch.is_on, tried))
+    switches = _SWITCHES.get(name, ())
+    return not switches or any(
+        any(map(switch.is_on, _tried(space[switch.field]) if switch.field in space else [_own(config, switch.field)]))
+        for switch in switches
+    )
