@@ -15,13 +15,16 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dafsn_tf.config import Config, ImageConfig, load_config
-from dafsn_tf.data.features import FrozenFeatures, cached_features
-from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import RunError
+from dafsn_tf.pretrained import HEADS, shipped_models
 from dafsn_tf.progress import Progress, Write, progress_lines
+
+if TYPE_CHECKING:  # TensorFlow is imported where it is needed, so that a mistyped folder is told at once
+    from dafsn_tf.data.features import FrozenFeatures
+    from dafsn_tf.data.records import RecordSplit
 
 VOCABULARY = "vocabulary.txt"
 
@@ -59,24 +62,18 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
     Raises:
         RunError: no run there, or one that has not finished its first epoch.
     """
+    path = find_run(path)
     import keras
 
-    from dafsn_tf.models.presets import HEADS, Assets, load_heads, shipped_preset
+    from dafsn_tf.models.presets import Assets, load_heads
     from dafsn_tf.preprocessing.text import TextPreprocessor
 
-    path = Path(path) if Path(path).exists() else shipped_preset(str(path)) or Path(path)
     info = read_run_info(path)
-    is_preset = (path / HEADS).is_file()
-    if not is_preset and not ((path / "best.keras").is_file() and (path / "fusion.json").is_file()):
-        raise RunError(
-            f"{path} holds an unfinished run. Go on with: dafsn train --config {path}/config.toml "
-            f"--data {info['data']} --run {path} --resume"
-        )
     config = load_config(path / "config.toml")
     if weights is not None:
         config = replace(config, image=replace(config.image, weights=str(weights)))
     vocabulary, fusion = read_vocabulary(path), json.loads((path / "fusion.json").read_text(encoding="utf-8"))
-    if is_preset:
+    if (path / HEADS).is_file():
         model = load_heads(path)
     else:
         model: Any = keras.models.load_model(path / "best.keras", compile=False)
@@ -91,6 +88,26 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
         fusion=fusion,
         info=info,
     )
+
+
+def find_run(path: str | Path) -> Path:
+    """Return the folder of a run, or of a model that was passed on, once it is known to hold one; nothing is loaded.
+
+    Args:
+        path: as `load_run` takes it.
+
+    Raises:
+        RunError: no run there, or one that has not finished its first epoch.
+    """
+    path = Path(path) if Path(path).exists() else shipped_models().get(str(path), Path(path))
+    info = read_run_info(path)
+    is_run = (path / "best.keras").is_file() and (path / "fusion.json").is_file()
+    if not is_run and not (path / HEADS).is_file():
+        raise RunError(
+            f"{path} holds an unfinished run. Go on with: dafsn train --config {path}/config.toml "
+            f"--data {info['data']} --run {path} --resume"
+        )
+    return path
 
 
 def read_run_info(path: str | Path) -> dict[str, Any]:
@@ -169,8 +186,8 @@ def features_progress(split: str, write: Write) -> Progress:
 
 
 def split_features(
-    run: Run, data: str | Path, records: RecordSplit, write: Write | None = None
-) -> FrozenFeatures | None:
+    run: Run, data: str | Path, records: "RecordSplit", write: Write | None = None
+) -> "FrozenFeatures | None":
     """Return a split's features of the run's frozen backbone, or None where the backbone is trained.
 
     Args:
@@ -185,6 +202,7 @@ def split_features(
     """
     if run.model.image_encoder.backbone is not None:
         return None
+    from dafsn_tf.data.features import cached_features
     from dafsn_tf.models.presets import check_fingerprint
 
     backbone = load_backbone(run.config.image)

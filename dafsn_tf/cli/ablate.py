@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import say
+from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.config import load_config
 
 
@@ -25,6 +25,7 @@ def ablate(
     ] = None,
 ) -> None:
     """Take each part from the full model and measure what is lost; an interrupted ablation goes on."""
+    check_inputs(data=data)
     from dafsn_tf import baselines
     from dafsn_tf.reporting.comparison import ablation_table
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from dafsn_tf.cli.console import say
+from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.config import load_config
 
 _LISTS = ("--data", "--methods", "--seeds", "--only")
@@ -52,6 +52,7 @@ def compare(
     ] = None,
 ) -> None:
     """Compare DAFSN with its peers on the same features; an interrupted comparison goes on."""
+    check_inputs(data=data)
     from dafsn_tf import baselines
     from dafsn_tf.reporting.comparison import comparison_table
 

@@ -1,10 +1,13 @@
-"""What commands share: where progress goes, and the check of files they will write."""
+"""What commands share: where progress goes, and the checks that come before any work, TensorFlow's import included."""
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import DafsnError
+from dafsn_tf.runs import find_run
 
 
 def say(line: str) -> None:
@@ -27,3 +30,15 @@ def check_writable(path: Path | None, option: str) -> None:
         raise DafsnError(f"{option} {path} cannot be written: there is no folder {folder}. Make it first.")
     if not os.access(folder, os.W_OK):
         raise DafsnError(f"{option} {path} cannot be written: {folder} is read-only. Name another file.")
+
+
+def check_inputs(runs: Iterable[str | Path] = (), data: Iterable[Path] = ()) -> None:
+    """Refuse, before any work is done for it, what is no run or no prepared collection.
+
+    Raises:
+        DafsnError: says what is there instead and what to do.
+    """
+    for run in runs:
+        find_run(run)
+    for folder in data:
+        Manifest.read(folder)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import check_writable, say
+from dafsn_tf.cli.console import check_inputs, check_writable, say
 
 
 def evaluate(
@@ -27,6 +27,7 @@ def evaluate(
     """Measure a run: both directions, three scores, MAP, recall, median rank, chance."""
     check_writable(json_file, "--json")
     check_writable(attention_file, "--attention")
+    check_inputs([run], [data])
     from dafsn_tf.evaluation.attention import check_attention, evaluate_attention
     from dafsn_tf.evaluation.evaluate import evaluate_run
     from dafsn_tf.reporting.tables import metrics_table, pointing_table

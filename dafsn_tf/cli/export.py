@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import say
+from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.errors import ExportError
 
 
@@ -36,6 +36,7 @@ def export(
     """Write the next version of a model for TensorFlow Serving."""
     if to.exists() and not to.is_dir():
         raise ExportError(f"--to {to} is a file: name a folder, which versions are numbered below.")
+    check_inputs([run], [data] if data else [])
     from dafsn_tf.export import ExportOptions, export_run
     from dafsn_tf.runs import load_run
 

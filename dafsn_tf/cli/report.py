@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import say
+from dafsn_tf.cli.console import check_inputs, say
 
 
 def report(
@@ -26,6 +26,7 @@ def report(
     ] = True,
 ) -> None:
     """Write a self-contained HTML page about runs, and its figures as PNG and SVG."""
+    check_inputs(runs, [data])
     from dafsn_tf.reporting import write_report
 
     path = write_report(

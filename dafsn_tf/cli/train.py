@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import say
+from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.config import load_config
+from dafsn_tf.runs import check_makeable
 
 
 def train(
@@ -19,6 +20,8 @@ def train(
 ) -> None:
     """Train a model on a prepared collection."""
     resolved = load_config(config, overrides or ())
+    check_makeable(run, "run folder")
+    check_inputs(data=[data])
     from dafsn_tf import training
 
     try:

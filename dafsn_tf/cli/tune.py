@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import say
+from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.config import load_config
 
 
@@ -34,6 +34,7 @@ def tune(
 ) -> None:
     """Search for the best configuration with Keras Tuner; the test split is never read."""
     resolved = load_config(config, overrides or ())
+    check_inputs(data=[data])
     from dafsn_tuner import search, space
     from dafsn_tuner.distribution import place
 

@@ -16,7 +16,6 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,7 @@ from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import RunError, WeightsError
 from dafsn_tf.layers.backbones import NAME_WEIGHTS
 from dafsn_tf.models.dafsn import DAFSN
-
-HEADS = "heads.npz"
+from dafsn_tf.pretrained import HEADS, shipped_models
 
 
 @dataclass(frozen=True)
@@ -53,23 +51,13 @@ def preset_folder(folder_or_name: str | Path) -> Path:
     """
     if Path(folder_or_name).joinpath(HEADS).is_file():
         return Path(folder_or_name)
-    found = shipped_preset(str(folder_or_name))
+    found = shipped_models().get(str(folder_or_name))
     if found is None:
         raise RunError(
             f"'{folder_or_name}' is neither a folder with {HEADS} nor a model that the package ships "
-            f"({', '.join(sorted(_shipped())) or 'none'}). Make one with model.save_to_preset(FOLDER)."
+            f"({', '.join(shipped_models()) or 'none'}). Make one with model.save_to_preset(FOLDER)."
         )
     return found
-
-
-def shipped_preset(name: str) -> Path | None:
-    """Return the folder of a model that the package ships; None where it ships none of that name."""
-    return _shipped().get(name)
-
-
-def _shipped() -> dict[str, Path]:
-    folder = Path(str(resources.files("dafsn_tf"))) / "pretrained"
-    return {path.parent.name: path.parent for path in folder.glob(f"*/{HEADS}")}
 
 
 def save_preset(model: DAFSN, folder: str | Path, terms: str = "") -> Path:

@@ -68,11 +68,36 @@ def test_what_could_not_be_written_is_refused_before_any_work(arguments, message
     assert re.search(message, str(finished.exception)), finished.exception
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--data", "absent", "--run", "r"),
+        ("tune", "--data", "absent", "--out", "o"),
+        ("evaluate", "absent", "--data", "absent"),
+        ("evaluate", "shapes", "--data", "absent"),
+        ("export", "absent"),
+        ("report", "shapes", "absent", "--data", "absent", "--out", "o"),
+        ("compare", "--data", "absent", "--out", "o"),
+        ("ablate", "--data", "absent", "--out", "o"),
+    ],
+)
+def test_a_mistyped_folder_is_told_before_tensorflow_is_imported(arguments, tmp_path):
+    program = (
+        "import sys\nfrom dafsn_tf.cli import main\ntry:\n    main.main()\nfinally:\n"
+        "    print('tensorflow' in sys.modules)"
+    )
+    finished = subprocess.run([sys.executable, "-c", program, *arguments], cwd=tmp_path, capture_output=True, text=True)
+    assert finished.returncode == 1
+    assert "absent" in finished.stderr
+    assert finished.stdout.strip() == "False"
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_collection_without_boxes_has_no_pointing_game_and_hears_so_first(jsonl_source, tmp_path):
     source = jsonl_source([{"image": f"{number}.png", "texts": ["a dog"]} for number in range(4)])
     prepare("jsonl", source, tmp_path / "data")
     file = str(tmp_path / "attention.json")
-    finished = CliRunner().invoke(app, ("evaluate", "absent", "--data", str(tmp_path / "data"), "--attention", file))
+    finished = CliRunner().invoke(app, ("evaluate", "shapes", "--data", str(tmp_path / "data"), "--attention", file))
     assert "which noun names which box; these have none" in str(finished.exception)
 
 
