@@ -40,6 +40,7 @@ def configuration(inputs: Config, settings: Settings) -> Config:
             global_layer=inputs.image.global_layer,
             region_grid=inputs.image.region_grid,
             augmentation=inputs.image.augmentation,
+            flip_averaging=inputs.image.flip_averaging,
         ),
         loss=replace(preset.loss, gamma3=settings.gamma3),
         training=replace(preset.training, weight_decay=settings.weight_decay, epochs=settings.epochs),

@@ -134,6 +134,7 @@ class Inputs:
             "backbone_fingerprint": self.backbone.fingerprint(),
             **{name: getattr(image, name) for name in ("image_size", "region_layer", "global_layer", "region_grid")},
             "augmentation": image.augmentation,
+            "flip_averaging": image.flip_averaging,
             **{
                 name: getattr(text, name)
                 for name in ("max_words", "max_vocabulary", "min_count", "oov_buckets", "embeddings")

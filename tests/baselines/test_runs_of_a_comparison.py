@@ -187,6 +187,9 @@ def test_damsm_is_the_preset_on_the_comparisons_features(config):
     assert (made.training.batch_size, made.training.learning_rate, made.training.beta_1) == (48, 2e-3, 0.5)
     assert (made.training.weight_decay, made.training.epochs) == (2, 3)
     assert made.text.max_words == config.text.max_words
+    pascal = load_config("pascal_sentence")
+    dropout = preset.image.dropout
+    assert damsm.configuration(pascal, damsm.Settings()).image == replace(pascal.image, dropout=dropout)
     assert damsm.configuration(load_config("flickr8k"), damsm.Settings()).evaluation.fusion_metric == "recall"
 
 
