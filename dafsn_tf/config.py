@@ -55,6 +55,7 @@ class TextConfig:
     embeddings: str = "none"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
 
 
+Block = Literal["none", "mixed5", "mixed6", "mixed7", "mixed8", "mixed9", "mixed10"]
 GlobalLayer = Literal["mixed8", "mixed10", "mixed7+mixed8", "mixed7+mixed8+mixed9+mixed10"]
 
 
@@ -62,7 +63,7 @@ GlobalLayer = Literal["mixed8", "mixed10", "mixed7+mixed8", "mixed7+mixed8+mixed
 class ImageConfig:
     """Pictures: backbone and `ImageEncoder`."""
 
-    backbone: Literal["inception_v3", "small_cnn"] = "inception_v3"  # frozen, for photographs | trained, for drawings
+    backbone: Literal["inception_v3", "small_cnn"] = "inception_v3"  # for photographs | trained anew, for drawings
     weights: str = "imagenet"  # "imagenet", "none" or a .h5 file; DAFSN_INCEPTION_WEIGHTS stands in for "imagenet"
     image_size: Count = 299  # pixels, height and width
     region_layer: Literal["mixed7", "mixed8", "mixed10"] = "mixed7"  # Inception-v3's map for regions
@@ -73,6 +74,12 @@ class ImageConfig:
     region_dropout: Share = 0.0  # share of whole regions dropped in training, [0, 1); Chen et al., CVPR 2021
     augmentation: Literal["none", "flip"] = "none"  # flip: training images are seen mirrored half of the time
     flip_averaging: bool = False  # outside training, features are averaged with the mirror image's: twice the work
+    fine_tune_from: Block = "none"  # Inception-v3's first block that is trained too, from pixels: hours, not minutes
+
+    @property
+    def trains_backbone(self) -> bool:
+        """Whether the backbone learns: it then reads pixels, and its features cannot be kept."""
+        return self.backbone == "small_cnn" or self.fine_tune_from != "none"
 
 
 Attention = Literal["words_to_regions", "regions_to_words", "both"]
@@ -146,6 +153,7 @@ class TrainingConfig:
     epochs: Count = 30
     batch_size: Pairs = 64  # B, images of a batch; each with one random caption
     learning_rate: Positive = 1e-3  # peak, Adam
+    backbone_learning_rate: Positive = 2e-5  # peak, of blocks that are fine-tuned; VSE++
     beta_1: Share = 0.9  # Adam's first moment
     weight_decay: NotNegative = 0.0  # decoupled (AdamW); word embeddings are left out
     schedule: Literal["constant", "cosine", "exponential"] = "cosine"
@@ -336,6 +344,10 @@ def _toml_value(value: Any) -> str:
     return repr(value)
 
 
+def _block(name: str) -> int:
+    return int(name.removeprefix("mixed"))
+
+
 def _check_ranges(config: Config) -> None:
     """Refuse values that could only fail later, deep inside a run."""
     for section, section_class in _section_classes().items():
@@ -350,6 +362,16 @@ def _check_ranges(config: Config) -> None:
     if config.image.image_size < smallest:
         raise ConfigError(
             f"image.image_size is {config.image.image_size}; {config.image.backbone} needs at least {smallest}."
+        )
+    first, layers = config.image.fine_tune_from, f"{config.image.region_layer}+{config.image.global_layer}".split("+")
+    if first != "none" and config.image.backbone != "inception_v3":
+        raise ConfigError(
+            f"image.fine_tune_from is {first!r}, but {config.image.backbone} is trained as a whole: set it to 'none'."
+        )
+    if first != "none" and _block(first) > max(map(_block, layers)):
+        raise ConfigError(
+            f"image.fine_tune_from is {first!r}, but no layer as high is read: image.region_layer is "
+            f"{config.image.region_layer!r}, image.global_layer {config.image.global_layer!r}. Name a lower block."
         )
     if config.image.backbone == "small_cnn" and config.image.global_pooling != "mean":
         raise ConfigError(

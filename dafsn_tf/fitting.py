@@ -5,15 +5,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from dafsn_tf.config import Config
 from dafsn_tf.data.features import FrozenFeatures, cached_features
-from dafsn_tf.data.records import Manifest, RecordSplit, open_split
+from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.data.word_vectors import check_width
 from dafsn_tf.errors import DataError
 from dafsn_tf.runs import features_progress, load_backbone
 
 if TYPE_CHECKING:
     from dafsn_tf.data.pipeline import ImageInputs
+
+_ADAPTED = 1024  # images whose features the standardizers of a fine-tuned backbone adapt to
 
 
 def open_records(data: Path, config: Config) -> dict[str, RecordSplit]:
@@ -33,8 +37,8 @@ def open_records(data: Path, config: Config) -> dict[str, RecordSplit]:
 def image_inputs(
     config: Config, data: Path, records: dict[str, RecordSplit], backbone: Any, write: Callable[[str], None]
 ) -> dict[str, "ImageInputs"]:
-    """Return each split's frozen backbone features, or its images where the backbone is trained."""
-    if backbone is None:
+    """Return each split's features of a frozen backbone, or its images where the backbone is trained."""
+    if config.image.trains_backbone:
         from dafsn_tf.data.pipeline import decoded_images
 
         return {name: decoded_images(split, config.image.image_size) for name, split in records.items()}
@@ -87,18 +91,18 @@ def training_vocabulary(config: Config, records: RecordSplit, source: Any = None
 def initial_model(
     config: Config,
     vocabulary: list[str],
-    manifest: Manifest,
+    records: RecordSplit,
     inputs: Any,
     source: Any = None,
     write: Callable[[str], None] = print,
 ) -> Any:
-    """Return the model that training begins with, compiled, both optimizers built.
+    """Return the model that training begins with, compiled, its optimizers built.
 
     Args:
         config: everything but data and seed, its batches those of `TrainingConfig.for_images`.
         vocabulary: of `training_vocabulary`.
-        manifest: of the collection.
-        inputs: of the training split; frozen features are what the standardizers adapt to.
+        records: of the training split.
+        inputs: of the same.
         source: of `source_heads`.
         write: receives what the words and heads begin with, a line each.
     """
@@ -106,38 +110,59 @@ def initial_model(
 
     from dafsn_tf.models import DAFSN
 
-    steps = manifest.splits["train"].num_images // config.training.batch_size
-    classes = len(manifest.classes) if config.loss.label_weight else 0
+    steps = len(records) // config.training.batch_size
+    classes = len(records.manifest.classes) if config.loss.label_weight else 0
     model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
     model.build()
     if config.text.embeddings != "none":
         write(_begin_embeddings(model.text_encoder, config.text.embeddings, vocabulary))
-    encoder = model.image_encoder
-    if isinstance(inputs, FrozenFeatures):
-        encoder.region_standardizer.adapt(regions for regions, _ in inputs.batches())
-        encoder.global_standardizer.adapt(whole for _, whole in inputs.batches())
+    _begin_images(model.image_encoder, config, records, inputs)
     if source is not None:
         from dafsn_tf.models.transfer import begin_from
 
         begin_from(model, source)
         write(f"heads of {config.training.from_preset}: {len(source.assets.vocabulary)} words of {len(vocabulary)}")
     training, discriminator = config.training, config.discriminator
+    common: dict[str, Any] = {
+        "beta_1": training.beta_1,
+        "global_clipnorm": training.clip_norm or None,
+        "use_ema": training.weight_averaging > 0,
+        "ema_momentum": training.weight_averaging,
+    }
     optimizer = keras.optimizers.AdamW(
-        learning_rate_schedule(config, steps),
-        weight_decay=training.weight_decay,
-        beta_1=training.beta_1,
-        global_clipnorm=training.clip_norm or None,
-        use_ema=training.weight_averaging > 0,
-        ema_momentum=training.weight_averaging,
+        learning_rate_schedule(config, steps, training.learning_rate), weight_decay=training.weight_decay, **common
     )
     # 0 is no place to shrink a sharpness to, and a word's vector would shrink in every step that its word is not in.
     optimizer.exclude_from_weight_decay(var_list=[model.text_encoder.embedding.embeddings], var_names=["log_gamma3"])
     model.compile(
         optimizer=optimizer,
         discriminator_optimizer=keras.optimizers.Adam(discriminator.learning_rate, beta_1=discriminator.beta_1),
+        backbone_optimizer=keras.optimizers.Adam(
+            learning_rate_schedule(config, steps, training.backbone_learning_rate), **common
+        ),
         total_steps=steps * training.epochs,
     )
     return model
+
+
+def _begin_images(encoder: Any, config: Config, records: RecordSplit, inputs: Any) -> None:
+    """Load a pre-trained backbone that is to be fine-tuned; have standardizers adapt to what the backbone gives."""
+    if encoder.backbone is not None and encoder.backbone.pretrained:
+        encoder.backbone.load_pretrained(config.image.weights)
+        inputs = _first_features(encoder.backbone, config.image.image_size, records)
+    if isinstance(inputs, FrozenFeatures):
+        encoder.region_standardizer.adapt(regions for regions, _ in inputs.batches())
+        encoder.global_standardizer.adapt(whole for _, whole in inputs.batches())
+
+
+def _first_features(backbone: Any, image_size: int, records: RecordSplit) -> FrozenFeatures:
+    """Return what a backbone gives before it is fine-tuned, for some images spread over a split."""
+    from dafsn_tf.data.pipeline import image_batches
+
+    chosen = np.linspace(0, len(records) - 1, min(len(records), _ADAPTED)).astype(int)
+    encoded = [backbone(images) for images in image_batches(records, chosen, image_size, 32)]
+    arrays = (np.concatenate([one[name] for one in encoded])[:, None] for name in ("regions", "global"))
+    return FrozenFeatures(*(array.astype("float16") for array in arrays))
 
 
 def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str]) -> str:
@@ -151,8 +176,11 @@ def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str]) -> 
     return f"word vectors of {source}: {found} of {len(vocabulary)} words have one"
 
 
-def learning_rate_schedule(config: Config, steps: int) -> Any:
-    """Return the learning rate by step: linear warm-up (none before an exponential decay), then as configured."""
+def learning_rate_schedule(config: Config, steps: int, peak: float) -> Any:
+    """Return the learning rate by step: linear warm-up (none before an exponential decay), then as configured.
+
+    Linear warm-up: Goyal et al., Accurate, Large Minibatch SGD, 2017; cosine: Loshchilov and Hutter, SGDR, ICLR 2017.
+    """
     import keras
 
     training = config.training
@@ -160,18 +188,16 @@ def learning_rate_schedule(config: Config, steps: int) -> Any:
     warmup = min(training.warmup_steps, total // 2)
     if training.schedule == "cosine":
         return keras.optimizers.schedules.CosineDecay(
-            0.0 if warmup else training.learning_rate,
+            0.0 if warmup else peak,
             max(total - warmup, 1),
-            warmup_target=training.learning_rate if warmup else None,
+            warmup_target=peak if warmup else None,
             warmup_steps=warmup,
         )
     if training.schedule == "exponential":
-        return keras.optimizers.schedules.ExponentialDecay(
-            training.learning_rate, steps, training.decay_rate, staircase=True
-        )
+        return keras.optimizers.schedules.ExponentialDecay(peak, steps, training.decay_rate, staircase=True)
     if warmup:  # a line from 0, and its end from then on
-        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, training.learning_rate)
-    return training.learning_rate
+        return keras.optimizers.schedules.PolynomialDecay(0.0, warmup, peak)
+    return peak
 
 
 def fit(

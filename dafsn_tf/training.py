@@ -69,7 +69,7 @@ def train(
         "dataset": manifest.name,
         "collection": manifest.digest,
         "seed": seed,
-        "backbone_fingerprint": backbone.fingerprint() if backbone else None,  # its heads fit no other
+        "backbone_fingerprint": None if config.image.trains_backbone else backbone.fingerprint(),  # heads fit no other
     }
     if resume:
         info = _check_same(run, config, identity)
@@ -89,7 +89,7 @@ def train(
         if state["epochs_done"]:
             model: Any = keras.models.load_model(checkpoint(run, state["epochs_done"]))
         else:
-            model = initial_model(config, vocabulary, manifest, inputs["train"], source, write)
+            model = initial_model(config, vocabulary, records["train"], inputs["train"], source, write)
         _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
     except Exception:
         if not state["epochs_done"]:

@@ -39,6 +39,7 @@ def test_presets_of_the_readme_exist():
         ("discriminator.beta_1=-0.1", r"discriminator.beta_1 is -0.1; it must be in \[0, 1\)"),
         ("training.decay_rate=0", r"training.decay_rate is 0.0; it must be in \(0, 1\]"),
         ("image.image_size=20", "inception_v3 needs at least 75"),
+        ("image.fine_tune_from=mixed11", "image.fine_tune_from is 'mixed11'"),
     ],
 )
 def test_what_cannot_be_used_is_named(override, message):
@@ -99,6 +100,15 @@ def test_strings_with_quotes_survive_toml():
         (5, 5, 600),  # one batch an epoch
     ],
 )
+def test_fine_tuning_needs_a_block_that_is_read():
+    options = ["image.region_layer=mixed7", "image.global_layer=mixed8", "image.fine_tune_from=mixed9"]
+    with pytest.raises(ConfigError, match="no layer as high is read.*Name a lower block"):
+        load_config("default", options)
+    with pytest.raises(ConfigError, match="small_cnn is trained as a whole"):
+        load_config("shapes", ["image.fine_tune_from=mixed8"])
+    assert load_config("default", ["image.fine_tune_from=mixed8"]).image.trains_backbone
+
+
 def test_small_collections_get_smaller_batches_and_more_epochs(images, size, epochs):
     training = TrainingConfig(batch_size=128, epochs=20, min_steps=600).for_images(images)
     assert (training.batch_size, training.epochs) == (size, epochs)

@@ -247,7 +247,7 @@ def test_word_vectors_that_do_not_fit_are_told_before_the_backbone_is_asked(shap
 def test_the_vector_of_a_word_that_does_not_occur_keeps_its_length(shapes_data):
     config = tiny_config("training.weight_decay=2", "training.warmup_steps=0")
     records = open_split(shapes_data, "train")
-    model = initial_model(config, ["star", "ring"], records.manifest, None)
+    model = initial_model(config, ["star", "ring"], records, None)
     variables = model.encoder_variables
     before = [variable.numpy() for variable in variables]
     model.optimizer.apply([keras.ops.zeros_like(variable) for variable in variables], variables)
@@ -264,9 +264,10 @@ def test_the_vector_of_a_word_that_does_not_occur_keeps_its_length(shapes_data):
 @pytest.mark.parametrize(("kind", "end"), [("constant", 1.0), ("cosine", 0.0)])
 def test_the_learning_rate_warms_up(kind, end):
     config = tiny_config(f"training.schedule={kind}", "training.warmup_steps=4", "training.learning_rate=1")
-    rate = learning_rate_schedule(config, 10)
+    rate = learning_rate_schedule(config, 10, peak=1.0)
     assert [float(rate(step)) for step in (0, 1, 2, 4, 30)] == pytest.approx([0, 0.25, 0.5, 1, end], abs=1e-6)
-    assert learning_rate_schedule(tiny_config("training.schedule=constant", "training.warmup_steps=0"), 10) == 3e-3
+    at_once = tiny_config("training.schedule=constant", "training.warmup_steps=0")
+    assert learning_rate_schedule(at_once, 10, peak=3e-3) == 3e-3
 
 
 def test_a_run_that_diverges_stops_with_one_message_and_leaves_no_run_behind(shapes_data, tmp_path):
@@ -305,3 +306,66 @@ def test_training_begins_with_the_heads_of_a_preset(shapes_data, finished, tmp_p
     assert not (tmp_path / "other").exists()
     with pytest.raises(RunError, match="neither a folder"):
         train(tiny_config("training.from_preset=absent"), shapes_data, tmp_path / "other")
+
+
+def fine_tuning_config(folder, *overrides):
+    """Return a configuration that fine-tunes block mixed8, from random weights that the folder then holds."""
+    weights = folder / "first.weights.h5"
+    if not weights.exists():
+        keras.applications.InceptionV3(weights=None, include_top=False).save_weights(weights)
+    return tiny_config(
+        "image.backbone=inception_v3",
+        f"image.weights={weights}",
+        "image.image_size=75",
+        "image.global_layer=mixed8",
+        "image.fine_tune_from=mixed8",
+        "training.backbone_learning_rate=0.01",
+        *overrides,
+    )
+
+
+@pytest.fixture(scope="module")
+def fine_tuned(shapes_data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fine-tuned")
+    config = fine_tuning_config(folder, "training.epochs=1")
+    train(config, shapes_data, folder / "run", write=lambda line: None)
+    return folder
+
+
+@pytest.mark.slow
+def test_fine_tuning_moves_the_blocks_it_names_and_nothing_below(fine_tuned):
+    first = keras.applications.InceptionV3(weights=None, include_top=False)
+    first.load_weights(fine_tuned / "first.weights.h5")
+    network = load_run(fine_tuned / "run").model.image_encoder.backbone.network
+    moved = {}
+    for ours, theirs in zip(network.layers, first.layers, strict=False):
+        changed = [not np.array_equal(*pair) for pair in zip(ours.get_weights(), theirs.get_weights(), strict=True)]
+        moved.setdefault(type(ours).__name__, []).append((ours.name, any(changed)))
+    assert not any(changed for _, changed in moved["BatchNormalization"])
+    last_frozen = [layer.name for layer in network.layers].index("mixed7")
+    above = {layer.name for layer in network.layers[last_frozen:]}
+    assert [changed for name, changed in moved["Conv2D"]] == [name in above for name, _ in moved["Conv2D"]]
+    assert sum(changed for _, changed in moved["Conv2D"]) == 6  # of block mixed8
+
+
+@pytest.mark.slow
+def test_fine_tuning_goes_on_after_an_interruption_as_if_there_had_been_none(shapes_data, tmp_path, monkeypatch):
+    config = fine_tuning_config(tmp_path, "training.epochs=2", "training.weight_averaging=0.8")
+    train(config, shapes_data, tmp_path / "straight", write=lambda line: None)
+    with killed_in_epoch(2, monkeypatch):
+        train(config, shapes_data, tmp_path / "run", write=lambda line: None)
+    train(config, shapes_data, tmp_path / "run", resume=True, write=lambda line: None)
+    straight, resumed = (keras.models.load_model(tmp_path / name / "best.keras") for name in ("straight", "run"))
+    for ours, theirs in zip(straight.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_model_brings_its_backbone_along(fine_tuned, shapes_data, tmp_path):
+    run = load_run(fine_tuned / "run", weights="nowhere.h5")  # the first weights are no longer needed
+    assert 0 <= evaluate_run(run, shapes_data)["protocols"]["sentence"]["sentence"]["text_to_image"]["map@all"] <= 1
+    run.model.save_to_preset(tmp_path / "preset")
+    passed_on = load_run(tmp_path / "preset").model
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 75, 75, 3)).astype("float32")
+    ours, theirs = (model.encode_images(images)["image_features"] for model in (run.model, passed_on))
+    np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=0.02 * float(np.abs(ours).max()))

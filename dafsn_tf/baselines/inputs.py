@@ -81,10 +81,11 @@ class Inputs:
     """
 
     def __init__(self, data: Path, config: Config, progress: Progress | None = None) -> None:
-        if config.image.backbone != "inception_v3":
+        if config.image.trains_backbone:
             raise ConfigError(
                 f"The configuration trains its backbone '{config.image.backbone}', so there are no frozen features to "
-                "compare on. Name one with backbone 'inception_v3' by --config, for example default."
+                "compare on. Name one with backbone 'inception_v3' and fine_tune_from 'none' by --config, for example "
+                "default."
             )
         self.data, self.config, self.progress = Path(data), config, progress
         self.manifest = Manifest.read(data)

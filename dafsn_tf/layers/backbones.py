@@ -1,6 +1,7 @@
 """The convolutional part of the image encoder: region features and a global vector from pixels.
 
-`inception_v3` is pre-trained on photographs and frozen; `small_cnn` is trained from scratch, for drawings and tests.
+`inception_v3` is pre-trained on photographs and frozen, or fine-tuned from a block on; `small_cnn` is trained from
+scratch, for drawings and tests.
 """
 
 import hashlib
@@ -28,7 +29,7 @@ class Backbone(keras.layers.Layer):
     """Region features and a global vector of a batch of images.
 
     Args:
-        kind: "inception_v3" (frozen, always in inference mode) or "small_cnn" (trained).
+        kind: "inception_v3" (pre-trained, always in inference mode) or "small_cnn" (trained).
         image_size: height and width in pixels.
         region_layer: layer of Inception-v3 whose map gives the regions.
         global_layer: layer of Inception-v3 whose average gives the global vector; of several, such as
@@ -36,6 +37,9 @@ class Backbone(keras.layers.Layer):
         region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
         flip_averaging: outside training, average an image's features with those of its mirror image, region by region:
             twice the work (test-time augmentation, Krizhevsky et al., NIPS 2012).
+        fine_tune_from: first block of Inception-v3 whose convolutions are trained, such as "mixed8"; what lies below
+            it, and every batch normalisation, stays as it was pre-trained (Yosinski et al., How transferable are
+            features in deep neural networks?, NIPS 2014). "none" freezes all.
 
     Input shape: images (B, image_size, image_size, 3) in [-1, 1].
 
@@ -50,21 +54,24 @@ class Backbone(keras.layers.Layer):
         global_layer: str = "mixed10",
         region_grid: int = 0,
         flip_averaging: bool = False,
+        fine_tune_from: str = "none",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.fine_tune_from = fine_tune_from
         self.flip_averaging = flip_averaging
         self.kind = kind
         self.image_size = image_size
         self.region_layer = region_layer
         self.global_layer = global_layer
         self.region_grid = region_grid
-        self.frozen = kind == "inception_v3"
-        if self.frozen:
+        self.pretrained = kind == "inception_v3"
+        self.frozen = self.pretrained and fine_tune_from == "none"
+        if self.pretrained:
             complete = _inception_v3(image_size)
             maps = [complete.get_layer(name).output for name in (region_layer, *global_layer.split("+"))]
             self.network = keras.Model(complete.input, maps)
-            self.network.trainable = False
+            _freeze(self.network, below=fine_tune_from)
         else:
             self.network = _small_cnn(image_size)
         (_, side, _, self.region_channels), *global_maps = self.network.output_shape
@@ -82,7 +89,7 @@ class Backbone(keras.layers.Layer):
 
     def encode(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return `regions` and `global` of images as they are, not averaged with their mirror images."""
-        region_map, *global_maps = self.network(images, training=training and not self.frozen)
+        region_map, *global_maps = self.network(images, training=training and not self.pretrained)
         if self._pooling is not None:
             pooling = ops.cast(self._pooling, region_map.dtype)
             region_map = ops.einsum("yh,bhwc,xw->byxc", pooling, region_map, pooling)
@@ -103,7 +110,7 @@ class Backbone(keras.layers.Layer):
         """Return where the regions lie: centres (R, 2) as x, y in [0, 1] of the image's width and height."""
         side = self.network.output_shape[0][1]
         first, stride = (
-            INCEPTION_CELLS[self.region_layer] if self.frozen else (SMALL_CNN_STRIDE / 2 - 0.5, SMALL_CNN_STRIDE)
+            INCEPTION_CELLS[self.region_layer] if self.pretrained else (SMALL_CNN_STRIDE / 2 - 0.5, SMALL_CNN_STRIDE)
         )
         centres = (first + stride * np.arange(side) + 0.5) / self.image_size
         if self._pooling is not None:
@@ -121,7 +128,7 @@ class Backbone(keras.layers.Layer):
         Raises:
             WeightsError: no such file, a file of another layout, or a download that failed.
         """
-        if not self.frozen or weights == "none":
+        if not self.pretrained or weights == "none":
             return
         complete = _inception_v3(self.image_size)
         _load_inception(complete, os.environ.get(WEIGHTS_VARIABLE, "") if weights == "imagenet" else weights)
@@ -146,12 +153,21 @@ class Backbone(keras.layers.Layer):
             "global_layer": self.global_layer,
             "region_grid": self.region_grid,
             "flip_averaging": self.flip_averaging,
+            "fine_tune_from": self.fine_tune_from,
         }
 
 
 def _inception_v3(image_size: int) -> keras.Model:
     options: dict[str, Any] = {"weights": None, "input_shape": (image_size, image_size, 3)}  # Keras types None away
     return keras.applications.InceptionV3(include_top=False, **options)
+
+
+def _freeze(network: keras.Model, below: str) -> None:
+    """Freeze batch normalisation, and all layers below a block; all there are where it is "none"."""
+    learns, last_frozen = False, "" if below == "none" else f"mixed{int(below.removeprefix('mixed')) - 1}"
+    for layer in network.layers:  # from the images on; every block ends in one layer, which bears its name
+        layer.trainable = learns and not isinstance(layer, keras.layers.BatchNormalization)
+        learns = learns or layer.name == last_frozen
 
 
 def _load_inception(network: keras.Model, path: str) -> None:

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+_LEAST = 1e-8  # of what is above 0; half precision knows nothing as small
+
 
 @keras.saving.register_keras_serializable("dafsn")
 class FeatureStandardizer(keras.layers.Layer):
@@ -35,10 +37,12 @@ class FeatureStandardizer(keras.layers.Layer):
         self.built = True
 
     def call(self, features: Any) -> Any:
-        """Return standardised features (..., C), computed in float32."""
-        features = ops.sqrt(ops.maximum(ops.cast(features, "float32"), 0.0))
+        """Return standardised features (..., C), computed in float32; gradients are finite where features are 0."""
+        features = ops.cast(features, "float32")
+        features = ops.where(features > 0, ops.sqrt(ops.maximum(features, _LEAST)), 0.0)
         layers = [features[..., start:stop] for start, stop in pairwise(self._bounds(features.shape[-1]))]
-        layers = [layer / ops.maximum(ops.norm(layer, axis=-1, keepdims=True), 1e-6) for layer in layers]
+        squares = [ops.sum(ops.square(layer), axis=-1, keepdims=True) for layer in layers]
+        layers = [layer / ops.sqrt(ops.maximum(square, 1e-12)) for layer, square in zip(layers, squares, strict=True)]
         features = ops.concatenate(layers, axis=-1)
         features = (features - ops.cast(self.mean, "float32")) / ops.cast(self.deviation, "float32")
         return ops.cast(features, self.compute_dtype)

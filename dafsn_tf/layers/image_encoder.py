@@ -30,6 +30,7 @@ class ImageEncoder(keras.layers.Layer):
         global_pooling: the image feature is made from the backbone's "mean" of `global_layer`, or from the "max" or
             "gpo" of the regions (`FeaturePooling`).
         flip_averaging: whether, outside training, pixels are seen mirrored too and the features averaged.
+        fine_tune_from: first block of Inception-v3 that is trained, see `Backbone`; "none" freezes all.
         include_backbone: whether pixels can be encoded.
 
     Input shape: images (B, H, W, 3) in [-1, 1], or a dictionary of the backbone's `regions` (B, R, C) and
@@ -50,6 +51,7 @@ class ImageEncoder(keras.layers.Layer):
         region_dropout: float = 0.0,
         global_pooling: str = "mean",
         flip_averaging: bool = False,
+        fine_tune_from: str = "none",
         include_backbone: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -64,6 +66,7 @@ class ImageEncoder(keras.layers.Layer):
         self.region_dropout = region_dropout
         self.global_pooling = global_pooling
         self.flip_averaging = flip_averaging
+        self.fine_tune_from = fine_tune_from
         self.include_backbone = include_backbone
         policy = self.dtype_policy
         shapes = Backbone(
@@ -73,13 +76,14 @@ class ImageEncoder(keras.layers.Layer):
             global_layer,
             region_grid,
             flip_averaging,
+            fine_tune_from,
             dtype=policy,
             name="backbone",
         )
         self.region_channels, self.global_channels = shapes.region_channels, shapes.global_channels
         self.region_centres = shapes.region_centres()  # (R, 2), x and y in [0, 1]
         self.backbone = shapes if include_backbone else None
-        standardized = shapes.frozen
+        standardized = shapes.pretrained
         self.region_standardizer = FeatureStandardizer(dtype=policy) if standardized else None
         self.global_standardizer = FeatureStandardizer(shapes.global_widths, dtype=policy) if standardized else None
         self.region_values_dropout = keras.layers.Dropout(dropout, dtype=policy)
@@ -141,5 +145,6 @@ class ImageEncoder(keras.layers.Layer):
             "region_dropout": self.region_dropout,
             "global_pooling": self.global_pooling,
             "flip_averaging": self.flip_averaging,
+            "fine_tune_from": self.fine_tune_from,
             "include_backbone": self.include_backbone,
         }

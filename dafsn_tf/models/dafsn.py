@@ -71,7 +71,7 @@ class DAFSN(keras.Model):
         self.config = config
         self.vocabulary_size = vocabulary_size
         self.num_classes = num_classes
-        self.include_backbone = include_backbone or config.image.backbone == "small_cnn"
+        self.include_backbone = include_backbone or config.image.trains_backbone
         text, image, model, policy = config.text, config.image, config.model, self.dtype_policy
         self.text_encoder = TextEncoder(
             vocabulary_size,
@@ -95,6 +95,7 @@ class DAFSN(keras.Model):
             image.region_dropout,
             image.global_pooling,
             image.flip_averaging,
+            image.fine_tune_from,
             self.include_backbone,
             dtype=policy,
         )
@@ -112,6 +113,7 @@ class DAFSN(keras.Model):
         )
         self.log_gamma3: Any = None
         self.assets: Any = None  # `models.presets.Assets`, where the model comes from a run or a preset
+        self.backbone_optimizer: Any = None  # of a backbone that is fine-tuned
         self.discriminator_steps = config.discriminator.steps
         self.total_steps = 1
         names = (*LOSSES, "discriminator_accuracy", *GRADIENTS)
@@ -169,15 +171,17 @@ class DAFSN(keras.Model):
         self,
         optimizer: Any = "adam",
         discriminator_optimizer: Any = "adam",
+        backbone_optimizer: Any = None,
         discriminator_steps: int | None = None,
         total_steps: int = 1,
         **kwargs: Any,
     ) -> None:
-        """Set the optimizers of the two players.
+        """Set the optimizers of the two players, and of the backbone where it is fine-tuned.
 
         Args:
             optimizer: of the encoders and the label classifier.
             discriminator_optimizer: of the modality discriminator.
+            backbone_optimizer: of the blocks of a pre-trained backbone that learn too, "adam" by default; None else.
             discriminator_steps: k, discriminator steps for each step of the encoders; the configuration's by default.
             total_steps: length of training, for the ramp of gradient reversal.
             **kwargs: as in `keras.Model.compile`.
@@ -189,6 +193,10 @@ class DAFSN(keras.Model):
         if not self.built:
             self.build()
         self.optimizer.build(self.encoder_variables)
+        self.backbone_optimizer = None
+        if self.backbone_variables:
+            self.backbone_optimizer = keras.optimizers.get(backbone_optimizer or "adam")
+            self.backbone_optimizer.build(self.backbone_variables)
         self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         if self.optimizer.use_ema:
             finalize = self.optimizer.finalize_variable_values  # `fit` ends by handing it the discriminator's too
@@ -205,9 +213,11 @@ class DAFSN(keras.Model):
         if self.optimizer is None or not self.optimizer.use_ema:
             yield
             return
-        variables = self.encoder_variables
+        variables = [*self.encoder_variables, *self.backbone_variables]
         kept = [variable.numpy() for variable in variables]
-        self.optimizer.finalize_variable_values(variables)
+        self.optimizer.finalize_variable_values(self.encoder_variables)
+        if self.backbone_optimizer is not None and self.backbone_optimizer.use_ema:
+            self.backbone_optimizer.finalize_variable_values(self.backbone_variables)
         try:
             yield
         finally:
@@ -216,9 +226,15 @@ class DAFSN(keras.Model):
 
     @property
     def encoder_variables(self) -> list[Any]:
-        """Trainable variables of everything but the discriminator."""
-        own = {id(variable) for variable in self.discriminator.trainable_variables}
+        """Trainable variables of everything but the discriminator and a pre-trained backbone."""
+        own = {id(variable) for variable in (*self.discriminator.trainable_variables, *self.backbone_variables)}
         return [variable for variable in self.trainable_variables if id(variable) not in own]
+
+    @property
+    def backbone_variables(self) -> list[Any]:
+        """Trainable variables of a pre-trained backbone: those of the blocks that are fine-tuned."""
+        backbone = self.image_encoder.backbone
+        return backbone.trainable_variables if backbone is not None and backbone.pretrained else []
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Play one round of the two players.
@@ -236,16 +252,18 @@ class DAFSN(keras.Model):
             played = [self._discriminator_step(features) for _ in range(self.discriminator_steps)]
             losses = self.alignment_losses(features, batch)
             adversarial = self.config.loss.adversarial_weight * losses["adversarial_loss"]
-        variables = self.encoder_variables
+        variables, tuned = self.encoder_variables, self.backbone_variables
         seen = [features[name] for name in SEEN[self.config.discriminator.inputs]]
-        moved = [*variables, *seen]
+        moved = [*variables, *tuned, *seen]
         gradients = tape.gradient(losses["loss"], moved)
         gradients = [  # a term of no weight is not computed, and leaves its own layers without a gradient
             ops.zeros_like(tensor) if gradient is None else gradient
             for gradient, tensor in zip(gradients, moved, strict=True)
         ]
         self.optimizer.apply(gradients[: len(variables)], variables)
-        norms = gradient_norms(tape.gradient(adversarial, seen), gradients[len(variables) :])
+        if self.backbone_optimizer is not None:
+            self.backbone_optimizer.apply(gradients[len(variables) : -len(seen)], tuned)
+        norms = gradient_norms(tape.gradient(adversarial, seen), gradients[-len(seen) :])
         loss, logits = played[-1]
         return self._track({**losses, **norms, "discriminator_loss": loss}, logits)
 
@@ -400,6 +418,7 @@ class DAFSN(keras.Model):
             **super().get_compile_config(),
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "discriminator_optimizer": keras.saving.serialize_keras_object(self.discriminator_optimizer),
+            "backbone_optimizer": keras.saving.serialize_keras_object(self.backbone_optimizer),
             "discriminator_steps": self.discriminator_steps,
             "total_steps": self.total_steps,
         }

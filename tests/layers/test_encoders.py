@@ -192,6 +192,19 @@ def test_a_small_cnn_cell_sees_around_its_centre():
     np.testing.assert_allclose(middle, backbone.region_centres()[cell], atol=1e-6)
 
 
+def test_fine_tuning_begins_at_the_block_that_is_named():
+    frozen, tuned = (
+        Backbone("inception_v3", 75, "mixed7", "mixed8", fine_tune_from=block) for block in ("none", "mixed8")
+    )
+    assert frozen.trainable_variables == []
+    assert [frozen.frozen, tuned.frozen] == [True, False]
+    assert len(tuned.trainable_variables) == 6  # the convolutions of block mixed8; batch normalisation stays
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 75, 75, 3)).astype("float32")
+    np.testing.assert_array_equal(tuned(images, training=True)["global"], tuned(images)["global"])
+    again = Backbone.from_config(tuned.get_config())
+    assert len(again.trainable_variables) == 6
+
+
 def test_backbone_features_are_those_of_keras_applications(tmp_path):
     options = {"include_top": False, "weights": None, "input_shape": (139, 139, 3)}
     reference = keras.applications.InceptionV3(**options)
@@ -243,3 +256,19 @@ def test_weights_file_loads_alike_whichever_layers_are_used(shared_data):
         backbone.load_pretrained(path)
     assert alike[0].fingerprint() == alike[1].fingerprint()
     assert alike[0].fingerprint() != Backbone("inception_v3", 299, "mixed7", "mixed8").fingerprint()
+
+
+def test_gradients_of_standardised_features_are_finite_where_features_are_0():
+    layer = FeatureStandardizer()
+    layer.build((None, 3))
+    features = tf.Variable([[0.0, 0.0, 0.0], [0.0, 4.0, 0.0], [1e-12, 1.0, 2.0]])
+    with tf.GradientTape() as tape:
+        standardised = layer(features)
+        value = tf.reduce_sum(standardised[:, 1])
+    gradient = tape.gradient(value, features).numpy()
+    assert np.isfinite(gradient).all()
+    assert not gradient[0].any()
+    np.testing.assert_allclose(standardised[2], [0, 1 / 3**0.5, (2 / 3) ** 0.5], atol=1e-4)
+    step = 1e-3  # the third image's second feature, by differences
+    shifted = layer(tf.tensor_scatter_nd_add(features, [[2, 1]], [step]))
+    assert gradient[2, 1] == pytest.approx(float(shifted[2, 1] - standardised[2, 1]) / step, rel=1e-2)

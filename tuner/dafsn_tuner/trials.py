@@ -76,7 +76,7 @@ class Trials:
         inputs, source = self.inputs(config)
         keras.utils.set_random_seed(seed)
         vocabulary = training_vocabulary(config, self.records["train"], source)
-        return initial_model(config, vocabulary, self.manifest, inputs["train"], source, lambda line: None)
+        return initial_model(config, vocabulary, self.records["train"], inputs["train"], source, lambda line: None)
 
     def fit(self, model: Any, config: Config, seed: int, epochs: tuple[int, int], callbacks: Sequence[Any]) -> Any:
         """Train a model for some epochs and return Keras' history; see `fitting.fit`."""
