@@ -102,7 +102,7 @@ def test_strings_with_quotes_survive_toml():
 )
 def test_fine_tuning_needs_a_block_that_is_read():
     options = ["image.region_layer=mixed7", "image.global_layer=mixed8", "image.fine_tune_from=mixed9"]
-    with pytest.raises(ConfigError, match="no layer as high is read.*Name a lower block"):
+    with pytest.raises(ConfigError, match=r"no layer as high is read.*Name a lower block"):
         load_config("default", options)
     with pytest.raises(ConfigError, match="small_cnn is trained as a whole"):
         load_config("shapes", ["image.fine_tune_from=mixed8"])

@@ -95,12 +95,8 @@ def _canonical_directions(white_texts: np.ndarray, white_images: np.ndarray, tex
 METHOD = Method(
     "cca",
     fit,
-    grid=(
-        Settings(128, 1.0),
-        Settings(128, 2.0),
-        Settings(256, 4.0),
-        Settings(512, 1.0),
-        Settings(512, 2.0),
-        Settings(1024, 2.0),
+    grid=tuple(
+        Settings(components, power)  # a small vocabulary has fewer components: then powers alone differ
+        for components, power in ((128, 0.5), (128, 2.0), (256, 2.0), (256, 4.0), (1024, 1.0), (1024, 2.0))
     ),
 )

@@ -55,9 +55,10 @@ METHOD = Method(
     "semantic_matching",
     fit,
     grid=(
-        Settings(0.003, 1.0),
+        Settings(0.001, 1.0),
         Settings(0.01, 1.0),
-        *(Settings(image, text, sharpness=2.0) for image in (0.001, 0.003) for text in (0.3, 1.0)),
+        Settings(0.0003, 0.3, sharpness=2.0),
+        *(Settings(strength, 1.0, sharpness=2.0) for strength in (0.0001, 0.0003, 0.001)),
     ),
     needs_labels=True,
 )
