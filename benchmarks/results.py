@@ -4,7 +4,9 @@
     python benchmarks/results.py record NAME --evaluation FILE...  writes runs/NAME.json
     python benchmarks/results.py beside NAME --evaluation FILE...  prints new figures beside those of runs/NAME.json
 
-The JSON files of a `dafsn compare` or a `dafsn ablate` stand in a folder of their own, which a run file names.
+The JSON files of a `dafsn compare` or a `dafsn ablate` stand in a folder of their own, which a run file names; what the
+peers' settings were chosen from stands beside them, as `dafsn compare` wrote it. `public.json` holds figures that
+others have published, with their sources.
 
 A run file holds the command, seeds, seconds, machine and commit beside the figures, so that a table's number can be
 made again.
@@ -22,6 +24,7 @@ from statistics import mean, stdev
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- make results -->\n", "<!-- end of make results -->\n"
+TUNING = "tuning-"  # files of a comparison that tell which settings were tried
 METRICS = ("map@all", "recall@1", "recall@5", "recall@10", "median_rank")
 
 
@@ -70,6 +73,8 @@ def results() -> str:
     ]
     for run in _runs():
         lines += ["", *_section_of(run)(run)]
+    for table in json.loads((HERE / "public.json").read_text()):
+        lines += ["", *_public(table)]
     return "\n".join(lines) + "\n"
 
 
@@ -89,8 +94,19 @@ def readme() -> str:
             f"| {run['name']}, {first['num_images']} images | {protocol} | {_average_map(run)} | {recall} | "
             f"{run['seconds'] / 60:.0f} min |"
         )
+    lines += ["", *_leads()]
     before, rest = README.read_text(encoding="utf-8").split(BEGIN)
     return before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1]
+
+
+def _leads() -> list[str]:
+    """Return by how much DAFSN's MAP differs from each peer's in the comparison on redrawn splits, as a table."""
+    from dafsn_tf.reporting.comparison import leads
+
+    lines = ["| Pascal Sentence, redrawn splits | DAFSN's MAP minus its | 95 % interval |", "|---|---|---|"]
+    for method, interval in leads(_made("compare-pascal-sentence")).items():
+        lines.append(f"| {method} | {interval.mean:+.3f} | {interval.low:+.3f} to {interval.high:+.3f} |")
+    return lines
 
 
 def _section_of(run: dict) -> Callable[[dict], list[str]]:
@@ -183,12 +199,79 @@ def _comparison(run: dict) -> list[str]:
         if "ablation" in run
         else (run["comparison"], comparison_table, ", tuning of the peers apart")
     )
-    made = [json.loads(path.read_text()) for path in sorted((HERE / "runs" / folder).glob("*.json"))]
+    made = _made(folder)
     minutes = sum(one["seconds"] for one in made) / 60
     return [
         *_head(run, f"{minutes:.1f} min in all on {run['machine']}{apart}; commit {run['commit']}."),
         table(made, run["missing"], run.get("skipped", [])),
+        *_choices(folder),
     ]
+
+
+def _made(folder: str) -> list[dict]:
+    """Return the runs of a folder."""
+    return [json.loads(path.read_text()) for path in _files(folder) if not path.name.startswith(TUNING)]
+
+
+def _files(folder: str) -> list[Path]:
+    return sorted((HERE / "runs" / folder).glob("*.json"))
+
+
+def _choices(folder: str) -> list[str]:
+    """Return which settings validation chose for each peer, of how many, as a table; nothing where none were."""
+    tuned: dict[str, list[dict]] = {}
+    for path in _files(folder):
+        if path.name.startswith(TUNING):
+            choice = json.loads(path.read_text())
+            tuned.setdefault(choice["method"], []).append(choice)
+    if not tuned:
+        return []
+    lines = [
+        "",
+        "Settings of the peers, chosen on each split's validation images with seed 0 (DAFSN's are its preset's):",
+        "",
+        "| method | tried a split | chosen |",
+        "|---|---|---|",
+    ]
+    for method, choices in tuned.items():
+        tried = {json.dumps(one["settings"]) for choice in choices for one in choice["tried"]}
+        varied = [name for name in choices[0]["chosen"] if len({json.loads(one)[name] for one in tried}) > 1]
+        chosen = ["; ".join(f"{name} {_value(choice['chosen'][name])}" for name in varied) for choice in choices]
+        counts = [f"{one} ({chosen.count(one)})" if len(chosen) > 1 else one for one in dict.fromkeys(chosen)]
+        lines.append(f"| {method} | {max(len(choice['tried']) for choice in choices)} | {', '.join(counts)} |")
+    return lines
+
+
+def _public(table: dict) -> list[str]:
+    """Return figures that others have published in a column of their own, beside ours of the same method."""
+    lines = [
+        f"## Public numbers, {table['collection']}",
+        "",
+        f"{table['figure']}. The public column is of other features and other splits: it tells where the field stands,",
+        "not which of two methods is better. One method's figure moves by .08 to .14 between published tables.",
+        "",
+        "| method | here, frozen Inception-v3 | public, other features | whose features |",
+        "|---|---|---|---|",
+    ]
+    for row in table["rows"]:
+        here = _here(table["here"], row["here"]) if "here" in row else ""
+        lines.append(f"| {row['method']} | {here} | {row['public']} | {row['features']} |")
+    return lines
+
+
+def _here(name: str, method: str) -> str:
+    """Return a method's fused figures in a comparison, or those of the run of that name, as `public.json` has them."""
+    run = json.loads((HERE / "runs" / f"{name}.json").read_text())
+    if "comparison" in run:
+        made = [one for one in _made(run["comparison"]) if one["method"] == method]
+        scores = [one["test"]["protocols"][one["per_query"]["protocol"]][one["score"]] for one in made]
+        precision = [mean(score[way]["map@all"] for score in scores) for way in ("image_to_text", "text_to_image")]
+        return " / ".join(f"{value:.3f}".removeprefix("0") for value in precision)
+    fused = [next(iter(evaluation["protocols"].values()))["fused"] for evaluation in run["evaluations"]]
+    return "; ".join(
+        " / ".join(f"{100 * mean(score[way][f'recall@{cut}'] for score in fused):.1f}" for cut in (1, 5, 10))
+        for way in ("image_to_text", "text_to_image")
+    )
 
 
 def _section(run: dict) -> list[str]:

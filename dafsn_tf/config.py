@@ -129,6 +129,11 @@ class LossConfig:
         """Whether any term depends on how words look at regions."""
         return self.word_weight > 0 or self.fused_weight > 0
 
+    @property
+    def learns_sentences(self) -> bool:
+        """Whether any matching depends on sentences and whole images; a label classifier may teach them still."""
+        return self.sentence_weight > 0 or self.fused_weight > 0
+
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:

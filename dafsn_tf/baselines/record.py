@@ -51,6 +51,7 @@ def run_record(
         **more,
         "validation": validation,
         "seconds": round(seconds, 1),
+        "train_images": manifest.splits["train"].num_images,
         "images": images,
         "texts": texts,
         "score": judged,

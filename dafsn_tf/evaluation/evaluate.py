@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from dafsn_tf.config import EvaluationConfig
+from dafsn_tf.config import EvaluationConfig, LossConfig
 from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
@@ -38,8 +38,12 @@ def _with_fused(scores: dict[str, np.ndarray], fusion: Fusion) -> dict[str, np.n
     return {"sentence": scores["sentence"], "word": scores["word"], "fused": fusion.apply(**scores)}
 
 
-def _fitted(scores: dict[str, np.ndarray], collection: Collection, config: EvaluationConfig) -> Fusion:
-    return fit_fusion(scores["sentence"], scores["word"], collection, config.fusion_metric, scores.get("label"))
+def _fitted(
+    scores: dict[str, np.ndarray], collection: Collection, config: EvaluationConfig, loss: LossConfig
+) -> Fusion:
+    """Return the fusion of the scores that the loss has taught; what it has not has no say, however it came out."""
+    weight = None if loss.learns_words and loss.learns_sentences else float(loss.learns_words)
+    return fit_fusion(scores["sentence"], scores["word"], collection, config.fusion_metric, scores.get("label"), weight)
 
 
 def split_scores(
@@ -107,7 +111,7 @@ def validate(
     else:
         scores = all_pairs_scores(embedder, embeddings)
     if config.selection_score == "fused":
-        scores = _with_fused(scores, _fitted(scores, embeddings.collection, config))
+        scores = _with_fused(scores, _fitted(scores, embeddings.collection, config, embedder.model.config.loss))
     metrics = selection_metrics(scores[config.selection_score], embeddings.collection)
     return {
         "val_retrieval": selection_value(metrics, embeddings.collection.has_classes),
@@ -124,7 +128,7 @@ def choose_fusion(
     """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
     embeddings = embedder.embed_split(records, inputs, config.selection_texts)
     scores = all_pairs_scores(embedder, embeddings)
-    fusion = _fitted(scores, embeddings.collection, config)
+    fusion = _fitted(scores, embeddings.collection, config, embedder.model.config.loss)
     scores = _with_fused(scores, fusion)
     value = selection_value(
         selection_metrics(scores["fused"], embeddings.collection), embeddings.collection.has_classes

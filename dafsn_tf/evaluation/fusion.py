@@ -86,6 +86,7 @@ def fit_fusion(
     collection: Collection,
     metric: FusionMetric = "balanced",
     label: np.ndarray | None = None,
+    weight: float | None = None,
 ) -> Fusion:
     """Return the fusion of validation scores whose weights are best by `metric`, averaged over both directions.
 
@@ -99,6 +100,7 @@ def fit_fusion(
         collection: what is relevant there.
         metric: "map" is MAP@all, "recall" the mean of recall@1, 5 and 10, "balanced" the mean of these two.
         label: (N, B) scores of the same, where the model has a classifier.
+        weight: the word score's, where it is not to be chosen: 0 where a model learned no words, 1 where nothing else.
 
     Raises:
         RunError: scores that are not finite, differ in shape or do not fit the collection.
@@ -115,12 +117,14 @@ def fit_fusion(
             key=lambda fusion: _value(selection_metrics(fusion.apply(sentence, word, label), collection), metric),
         )
 
-    fusion = best(Fusion(*_moments("sentence", sentence), *_moments("word", word), weight=0.5), "weight")
+    fusion = Fusion(*_moments("sentence", sentence), *_moments("word", word), weight=0.5 if weight is None else weight)
+    if weight is None:
+        fusion = best(fusion, "weight")
     if label is None:
         return fusion
     label_mean, label_deviation = _moments("label", label)
     fusion = best(replace(fusion, label_mean=label_mean, label_deviation=label_deviation), "label_weight")
-    return best(fusion, "weight") if fusion.label_weight < 1 else fusion
+    return best(fusion, "weight") if weight is None and fusion.label_weight < 1 else fusion
 
 
 def _moments(name: str, scores: np.ndarray) -> tuple[float, float]:

@@ -1,10 +1,12 @@
-"""Runs of several methods as one table: means, deviations, and paired bootstrap intervals of differences to DAFSN."""
+"""Runs of several methods as one table: means, deviations, and intervals of paired differences to DAFSN."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.stats
 
 from dafsn_tf.evaluation.metrics import RECALL_CUTS
 from dafsn_tf.evaluation.protocols import DIRECTIONS
@@ -25,34 +27,44 @@ class Interval(NamedTuple):
 
 
 def paired_bootstrap(
-    differences: Sequence[np.ndarray], *, resamples: int = 10_000, level: float = 0.95, seed: int = 0
+    differences: np.ndarray, *, resamples: int = 10_000, level: float = 0.95, seed: int = 0
 ) -> Interval:
-    """Return the mean difference and its bootstrap interval (percentiles).
-
-    Of one split its items are drawn, with replacement, as many as there are; of several, first the splits and then the
-    items of each split drawn. The mean is that of the splits' means.
+    """Return the mean difference and its bootstrap interval (percentiles): items are drawn with replacement.
 
     Two items that differ by 0 and 1: a resample's mean is 0, 1/2 or 1 with probability 1/4, 1/2, 1/4. The interval of
     level .95 is [0, 1], that of level .4 is [1/2, 1/2].
 
     Args:
-        differences: of each split, (B,): what one method gained over the other on each item.
+        differences: (B,), what one method gained over the other on each item.
         resamples: how many.
         level: share of the resamples within the interval.
         seed: of the drawing.
     """
-    random = np.random.default_rng(seed)
-    splits = len(differences)
-    drawn = random.integers(0, splits, (resamples, splits)) if splits > 1 else np.zeros((resamples, 1), int)
-    means = np.empty((resamples, splits))
-    for split, values in enumerate(differences):
-        places = np.argwhere(drawn == split)
-        for start in range(0, len(places), _CHUNK):
-            chunk = places[start : start + _CHUNK]
-            items = random.integers(0, len(values), (len(chunk), len(values)))
-            means[tuple(chunk.T)] = values[items].mean(axis=1)
-    low, high = np.quantile(means.mean(axis=1), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(np.mean([values.mean() for values in differences])), float(low), float(high))
+    random, items = np.random.default_rng(seed), len(differences)
+    means = [
+        differences[random.integers(0, items, (min(_CHUNK, resamples - start), items))].mean(axis=1)
+        for start in range(0, resamples, _CHUNK)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(differences.mean()), float(low), float(high))
+
+
+def corrected_interval(differences: Sequence[float], test_share: float, level: float = 0.95) -> Interval:
+    """Return the mean difference over redrawn splits of one collection, and its t interval.
+
+    Such splits share most of their pictures, so their figures are not independent: the variance of the mean is
+    (1 / J + test_share) s^2 instead of s^2 / J (Nadeau and Bengio, Inference for the Generalization Error, Machine
+    Learning 52, 2003).
+
+    Args:
+        differences: of each of J splits, at least two.
+        test_share: images of a test split over those of its training split.
+        level: of confidence.
+    """
+    middle, splits = mean(differences), len(differences)
+    error = stdev(differences) * math.sqrt(1 / splits + test_share)
+    reach = error * float(scipy.stats.t.ppf((1 + level) / 2, splits - 1))
+    return Interval(middle, middle - reach, middle + reach)
 
 
 def picture_values(run: Run, measure: Measure) -> np.ndarray:
@@ -130,20 +142,22 @@ def comparison_table(
     """Return runs as a Markdown table, one row a method, with what is missing or was skipped below it.
 
     Figures are means over seeds, then over splits; ± is the standard deviation over seeds, or over splits where there
-    are several. Differences are the reference's figure minus the method's: values are averaged over seeds first, and
-    the interval is `paired_bootstrap`'s, over pictures with their texts (and splits), of those splits that both have.
-    `more` names further columns, which are means over the runs of what a function makes of each.
+    are several. Differences are the reference's figure minus the method's: values are averaged over seeds first. The
+    interval is `paired_bootstrap`'s over pictures with their texts, or `corrected_interval`'s over those splits that
+    both have. `more` names further columns, which are means over the runs of what a function makes of each.
     """
     lines = [*_title(runs), ""] if runs else []
     if runs:
         directions = [f"{name.replace('_', ' ')} recall@1 / 5 / 10" for name in DIRECTIONS]
         columns = [column for name in MEASURES for column in (name, f"{reference} minus it")]
         more = more or {}
-        rows = [["method", "runs", *columns, *directions, *more]]
+        rows = [["method", "splits x seeds", *columns, *directions, "min a run", *more]]
         for method in dict.fromkeys(run["method"] for run in runs):
             own = [run for run in runs if run["method"] == method]
             further = [f"{mean(column(run) for run in own):.3g}" for column in more.values()]
-            rows.append([*_row(method, runs, reference), *further])
+            minutes = f"{mean(run['seconds'] for run in own) / 60:.1f}"
+            rows.append([*_row(method, runs, reference), minutes, *further])
+        rows.append([*_chance(runs), *[""] * (len(more) + 1)])
         lines += _markdown(rows)
     for title, entries in (("Still missing", missing), ("Skipped", skipped)):
         if entries:
@@ -153,32 +167,80 @@ def comparison_table(
 
 def _title(runs: Sequence[Run]) -> list[str]:
     first = runs[0]
-    splits = len({run["collection"] for run in runs})
+    splits = len(_splits(runs))
     seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
+    how = "bootstrap over pictures"
+    if splits > 1:
+        how = "t over splits, corrected for the pictures that they share (of one split alone: bootstrap over pictures)"
     return [
         f"{first['dataset']}, {splits} test split{'s' * (splits > 1)} of {first['images']} images and {first['texts']} "
         f"texts, protocol {first['per_query']['protocol']}; seeds {seeds}. MAP@all and mean recall (at 1, 5, 10) are "
-        "averages of both directions; intervals: paired bootstrap, 95 %."
+        f"averages of both directions; 95 % intervals of paired differences: {how}."
     ]
 
 
 def _row(method: str, runs: Sequence[Run], reference: str) -> list[str]:
     own = [run for run in runs if run["method"] == method]
-    cells = [method, str(len(own))]
+    cells = [method, _splits_and_seeds(own)]
     for measure in MEASURES.values():
         ours, theirs = (
             _by_split([run for run in runs if run["method"] == name], measure) for name in (reference, method)
         )
         cells.append(_figure(own, measure))
-        shared = [split for split in theirs if split in ours]
-        if method == reference or not shared:
-            cells.append("")
-        else:
-            interval = paired_bootstrap([ours[split] - theirs[split] for split in shared])
-            cells.append(f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]")
+        interval = None if method == reference else _gain(ours, theirs, _test_share(own[0]))
+        cells.append(f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]" if interval else "")
     for direction in DIRECTIONS:
         cells.append(" / ".join(f"{_recall(own, direction, cut):.3f}" for cut in RECALL_CUTS))
     return cells
+
+
+def leads(runs: Sequence[Run], reference: str = "dafsn") -> dict[str, Interval]:
+    """Return by how much the reference's MAP@all is above each other method's, with the interval of the table."""
+    methods = [method for method in dict.fromkeys(run["method"] for run in runs) if method != reference]
+    values = {
+        method: _by_split([run for run in runs if run["method"] == method], average_precision)
+        for method in (reference, *methods)
+    }
+    gains = {method: _gain(values[reference], values[method], _test_share(runs[0])) for method in methods}
+    return {method: gain for method, gain in gains.items() if gain is not None}
+
+
+def _gain(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], test_share: float) -> Interval | None:
+    """Return how much more one method's pictures have than another's, over the splits of both; None without any."""
+    gains = [ours[split] - theirs[split] for split in theirs if split in ours]
+    if len(gains) < 2:
+        return paired_bootstrap(gains[0]) if gains else None
+    return corrected_interval([float(gain.mean()) for gain in gains], test_share)
+
+
+def _test_share(run: Run) -> float:
+    return run["images"] / run["train_images"]
+
+
+def _splits_and_seeds(runs: Sequence[Run]) -> str:
+    seeds = [len({run["seed"] for run in runs if run["collection"] == split}) for split in _splits(runs)]
+    of_each = str(seeds[0]) if len(set(seeds)) == 1 else f"{min(seeds)} to {max(seeds)}"
+    return f"{len(seeds)} x {of_each}"
+
+
+def _splits(runs: Sequence[Run]) -> list[str]:
+    return list(dict.fromkeys(run["collection"] for run in runs))
+
+
+def _chance(runs: Sequence[Run]) -> list[str]:
+    """Return the row of what a random order is worth, a mean over splits."""
+    first = {run["collection"]: run for run in runs}.values()
+    chances = [run["test"]["chance"][run["per_query"]["protocol"]] for run in first]
+
+    def figure(direction: str, name: str) -> float:
+        return mean(chance[direction][name] for chance in chances)
+
+    precision = mean(figure(direction, "map@all") for direction in DIRECTIONS)
+    recall = mean(figure(direction, f"recall@{cut}") for direction in DIRECTIONS for cut in RECALL_CUTS)
+    recalls = [
+        " / ".join(f"{figure(direction, f'recall@{cut}'):.3f}" for cut in RECALL_CUTS) for direction in DIRECTIONS
+    ]
+    return ["chance", "", f"{precision:.3f}", "", f"{recall:.3f}", "", *recalls]
 
 
 def _by_split(runs: Sequence[Run], measure: Measure) -> dict[str, np.ndarray]:

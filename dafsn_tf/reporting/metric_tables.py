@@ -82,7 +82,7 @@ def difference(reference: Measured, other: Measured, direction: str, metric: str
     ours, theirs = (
         _of_pictures(one.query_values(one.judged, documents)[direction], metric, one) for one in (reference, other)
     )
-    return paired_bootstrap([ours - theirs], resamples=_RESAMPLES)
+    return paired_bootstrap(ours - theirs, resamples=_RESAMPLES)
 
 
 def figure(value: float, metric: str) -> str:
@@ -130,5 +130,5 @@ def _with_interval(value: float, metric: str, values: dict[str, np.ndarray], one
     if metric == "median_rank":
         low, high = median_interval(values[metric], values["image"], one.scores[one.judged].shape[1])
     else:
-        _, low, high = paired_bootstrap([_of_pictures(values, metric, one)], resamples=_RESAMPLES)
+        _, low, high = paired_bootstrap(_of_pictures(values, metric, one), resamples=_RESAMPLES)
     return f"{figure(value, metric)}\n[{figure(low, metric)}, {figure(high, metric)}]"

@@ -69,6 +69,18 @@ def test_standardises_by_the_moments_of_all_pairs():
     assert fusion.word_deviation == pytest.approx(word.astype(np.float64).std())
 
 
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_a_score_that_nothing_taught_has_no_say(weight):
+    """Words that happen to be right on validation must not enter where the loss did not teach them; nor sentences."""
+    good, noisy = pairs() + 0.01 * noise(0), noise(1)
+    sentence, word = (noisy, good) if weight == 0 else (good, noisy)
+    label = same_class() + noise(2)
+    fusion = fit_fusion(sentence, word, Collection(TEXT_IMAGE, LABELS), "recall", label, weight)
+    assert fusion.weight == weight
+    assert fusion.factors()["word" if weight == 0 else "sentence"] == 0
+    assert 0 < fusion.label_weight <= 1
+
+
 def test_scores_that_agree_keep_the_middle_weight():
     scores = pairs() + 0.01 * noise(0)
     assert fit_fusion(scores, scores, Collection(TEXT_IMAGE)).weight == 0.5

@@ -5,6 +5,7 @@ from dafsn_tf.reporting.comparison import (
     ablation_table,
     average_precision,
     comparison_table,
+    corrected_interval,
     mean_recall,
     paired_bootstrap,
     picture_values,
@@ -20,15 +21,21 @@ def run(method, seed=0, split="a" * 64, precision=(1.0, 0.5), text_precision=(0.
         }
 
     recalls = {f"recall@{cut}": float(np.mean(np.array(ranks) <= cut)) for cut in (1, 5, 10)}
+    chance = {"map@all": 0.75, "recall@1": 0.5, "recall@5": 1.0, "recall@10": 1.0}
     return {
         "method": method,
         "dataset": "toy",
         "collection": split,
         "seed": seed,
+        "seconds": 90.0,
+        "train_images": 16,
         "images": 2,
         "texts": 2,
         "score": "score",
-        "test": {"protocols": {"document": {"score": {"image_to_text": recalls, "text_to_image": recalls}}}},
+        "test": {
+            "protocols": {"document": {"score": {"image_to_text": recalls, "text_to_image": recalls}}},
+            "chance": {"document": dict.fromkeys(("image_to_text", "text_to_image"), chance)},
+        },
         "per_query": {
             "protocol": "document",
             "image_to_text": direction(precision, [0, 1]),
@@ -39,25 +46,26 @@ def run(method, seed=0, split="a" * 64, precision=(1.0, 0.5), text_precision=(0.
 
 def test_worked_example_of_the_docstring():
     """Two items: the resamples' means are 0, 1/2, 1 with probability 1/4, 1/2, 1/4."""
-    assert paired_bootstrap([np.array([0.0, 1.0])]) == (0.5, 0, 1)
-    assert paired_bootstrap([np.array([0.0, 1.0])], level=0.4) == (0.5, 0.5, 0.5)
-    assert paired_bootstrap([np.array([0.0, 1.0])], level=0.4, seed=5) == (0.5, 0.5, 0.5)
-
-
-def test_splits_are_drawn_before_their_items():
-    """Items alike within each split: all that varies is which splits are drawn, again 1/4, 1/2, 1/4."""
-    splits = [np.zeros(7), np.ones(3)]
-    assert paired_bootstrap(splits) == (0.5, 0, 1)
-    assert paired_bootstrap(splits, level=0.4) == (0.5, 0.5, 0.5)
+    assert paired_bootstrap(np.array([0.0, 1.0])) == (0.5, 0, 1)
+    assert paired_bootstrap(np.array([0.0, 1.0]), level=0.4) == (0.5, 0.5, 0.5)
+    assert paired_bootstrap(np.array([0.0, 1.0]), level=0.4, seed=5) == (0.5, 0.5, 0.5)
 
 
 def test_what_is_always_so_has_no_width():
-    assert paired_bootstrap([np.full(5, 0.25), np.full(9, 0.25)]) == (0.25, 0.25, 0.25)
+    assert paired_bootstrap(np.full(5, 0.25)) == (0.25, 0.25, 0.25)
+    assert corrected_interval([0.25, 0.25, 0.25], 0.125) == (0.25, 0.25, 0.25)
+
+
+def test_the_interval_over_splits_is_the_t_interval_and_wider_where_splits_overlap():
+    """Of 1, 2, 3: mean 2, deviation 1; t of two degrees of freedom at .975 is 4.3027."""
+    apart, overlapping = (corrected_interval([1.0, 2.0, 3.0], share) for share in (0.0, 2 / 3))
+    assert apart == pytest.approx((2, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert overlapping == pytest.approx((2, 2 - 4.3027, 2 + 4.3027), abs=1e-4)
 
 
 def test_the_interval_of_many_items_is_the_normal_ones():
     values = np.random.default_rng(0).normal(0.1, 1, 1000)
-    interval = paired_bootstrap([values])
+    interval = paired_bootstrap(values)
     error = 1.96 * values.std() / np.sqrt(1000)
     assert interval.mean == pytest.approx(values.mean())
     assert interval.low == pytest.approx(values.mean() - error, abs=0.1 * error)
@@ -86,7 +94,10 @@ def rows_of(table):
 def test_a_row_has_mean_deviation_and_difference():
     runs = [run("dafsn", 0, precision=(1, 1)), run("dafsn", 1, precision=(1, 0.8)), run("cca"), run("cca", 1)]
     rows = rows_of(comparison_table(runs))
-    assert rows["dafsn"]["runs"] == "2"
+    assert rows["dafsn"]["splits x seeds"] == "1 x 2"
+    assert rows["dafsn"]["min a run"] == "1.5"
+    assert rows["chance"]["MAP@all"] == "0.750"
+    assert rows["chance"]["text to image recall@1 / 5 / 10"] == "0.500 / 1.000 / 1.000"
     assert rows["dafsn"]["MAP@all"] == "0.725 ± 0.035"  # (1 + .5) / 2 and (.9 + .5) / 2
     assert rows["cca"]["MAP@all"] == "0.625 ± 0.000"
     # Picture 0 differs by 0; picture 1 by (.9 - .5) / 2, its seeds' mean.
@@ -106,6 +117,11 @@ def test_several_splits_have_a_deviation_over_splits():
     line = next(line for line in comparison_table(runs).splitlines() if line.startswith("| cca"))
     assert "+0.125 [+0.000, +0.250]" in line  # of the split that both have
     assert "2 test splits of 2 images" in comparison_table(runs)
+    runs += [run("cca", seed, split="b" * 64) for seed in (0, 1)]
+    line = next(line for line in comparison_table(runs).splitlines() if line.startswith("| cca"))
+    assert "2 x 1 to 2" in line
+    # Gains .125 and .075: mean .1, deviation .0354; t of one degree of freedom at .975 is 12.706, 1 / 2 + 2 / 16.
+    assert "+0.100 [-0.255, +0.455]" in line
 
 
 def test_missing_and_skipped_runs_are_listed():
