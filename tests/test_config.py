@@ -91,15 +91,6 @@ def test_strings_with_quotes_survive_toml():
     assert Config.from_dict(tomllib.loads(config.to_toml())) == config
 
 
-@pytest.mark.parametrize(
-    ("images", "size", "epochs"),
-    [
-        (6000, 128, 20),  # enough steps as it is
-        (800, 100, 75),  # eight batches an epoch
-        (60, 16, 200),  # no smaller than sixteen images
-        (5, 5, 600),  # one batch an epoch
-    ],
-)
 def test_fine_tuning_needs_a_block_that_is_read():
     options = ["image.region_layer=mixed7", "image.global_layer=mixed8", "image.fine_tune_from=mixed9"]
     with pytest.raises(ConfigError, match=r"no layer as high is read.*Name a lower block"):
@@ -109,6 +100,15 @@ def test_fine_tuning_needs_a_block_that_is_read():
     assert load_config("default", ["image.fine_tune_from=mixed8"]).image.trains_backbone
 
 
+@pytest.mark.parametrize(
+    ("images", "size", "epochs"),
+    [
+        (6000, 128, 20),  # enough steps as it is
+        (800, 100, 75),  # eight batches an epoch
+        (60, 16, 200),  # no smaller than sixteen images
+        (5, 5, 600),  # one batch an epoch
+    ],
+)
 def test_small_collections_get_smaller_batches_and_more_epochs(images, size, epochs):
     training = TrainingConfig(batch_size=128, epochs=20, min_steps=600).for_images(images)
     assert (training.batch_size, training.epochs) == (size, epochs)
