@@ -8,10 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: more threads of each would only wait
-    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
-
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:

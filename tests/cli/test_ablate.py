@@ -18,6 +18,7 @@ def test_arguments_reach_the_ablations_and_what_is_missing_is_printed(monkeypatc
         return Comparison([], ["k_3 on toy-1234, seed 2"], [])
 
     monkeypatch.setattr(baselines, "ablate", instead)
+    monkeypatch.setattr("dafsn_tf.cli.ablate.check_inputs", lambda data: None)
     command = "--data a b --config pascal_sentence --seeds 0 1 2 --only full k_3 --out o"
     result = CliRunner().invoke(app, command.split(), env={"COLUMNS": "300"})
     assert result.exit_code == 0, result.output

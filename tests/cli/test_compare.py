@@ -19,6 +19,7 @@ def asked(monkeypatch):
         return Comparison([], ["scan on toy-1234, seed 2"], [])
 
     monkeypatch.setattr(baselines, "compare", instead)
+    monkeypatch.setattr("dafsn_tf.cli.compare.check_inputs", lambda data: None)
     return calls
 
 

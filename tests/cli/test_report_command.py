@@ -14,6 +14,7 @@ def test_everything_is_passed_on(monkeypatch):
         return out / "report.html"
 
     monkeypatch.setattr("dafsn_tf.reporting.write_report", write_report, raising=False)
+    monkeypatch.setattr("dafsn_tf.cli.report.check_inputs", lambda runs, data: None)
     arguments = ["report", "runs/a", "shapes", "--data", "data", "--out", "out", "--peer", "cca", "--peer", "scan"]
     done = CliRunner().invoke(
         app, [*arguments, "--split", "validation", "--projection", "umap", "--weights", "w.h5", "--no-pictures"]

@@ -4,10 +4,13 @@ import os
 import socket
 import threading
 import time
+from types import SimpleNamespace
+from typing import Any
 
 import grpc
 import pytest
 
+from dafsn_tf.config import Config
 from dafsn_tf.errors import ConfigError, RunError
 from dafsn_tuner import keras_tuner_distribution as distribution
 from dafsn_tuner import search
@@ -22,6 +25,7 @@ SPACE = {
     "loss.adversarial_weight": Choice((0.0, 0.1, 0.3)),
     "discriminator.steps": Choice((1, 3)),
 }
+TRIALS: Any = SimpleNamespace(config=Config())  # of which a search asks no more than its configuration
 VARIABLES = {"KERASTUNER_ORACLE_IP": "10.0.0.5", "KERASTUNER_ORACLE_PORT": "7000"}
 
 
@@ -91,7 +95,7 @@ def oracle_in(folder, algorithm="random", max_trials=3, space=SPACE, first=None)
         oracle.reload()
     else:
         hyperparameters = oracle.get_space()
-        DAFSNHyperModel(None, space).declare_hyperparameters(hyperparameters)
+        DAFSNHyperModel(TRIALS, space).declare_hyperparameters(hyperparameters)
         oracle.update_space(hyperparameters)
     return oracle
 
@@ -194,7 +198,7 @@ def test_the_trial_of_a_lost_worker_is_run_by_another_and_ends_once(quick, here,
 def test_values_and_their_types_travel_exactly(quick, here, join, tmp_path):
     served = Served(here, oracle_in(tmp_path))
     worker = join("a")
-    model = DAFSNHyperModel(None, SPACE)
+    model = DAFSNHyperModel(TRIALS, SPACE)
     for _ in range(3):
         trial = worker.begin()
         kept = served.oracle.trials[trial.trial_id].hyperparameters
@@ -384,7 +388,7 @@ def test_a_grid_that_was_interrupted_goes_on_through_all_of_it(tmp_path):
     going_on = oracle_in(tmp_path, "grid", 50, space)
     going_on.begin(lambda line: None, 50, None)
     run(going_on, 50)
-    model = DAFSNHyperModel(None, space)
+    model = DAFSNHyperModel(TRIALS, space)
     tried = [tuple(model.values(trial.hyperparameters.copy()).values()) for trial in going_on.trials.values()]
     assert len(tried) == len(set(tried)) == 3 * (1 + 2)
     assert sorted(going_on.end_order) == sorted(going_on.start_order) == [f"{number:02d}" for number in range(9)]
