@@ -49,7 +49,7 @@ class TextConfig:
     oov_buckets: Count = 16  # ids shared, by hash, among the words outside the vocabulary
     embedding_dim: Count = 300  # width of word embeddings; AttnGAN
     dropout: Share = 0.5  # on embeddings, [0, 1); AttnGAN
-    word_dropout: Share = 0.0  # share of words replaced by an out-of-vocabulary id in training, [0, 1)
+    word_dropout: Share = 0.0  # share of words that an out-of-vocabulary id replaces in training; Bowman et al., 2016
     sentence_pooling: Literal["last", "mean", "max", "gpo"] = "last"  # sentence feature: last states, or of the words
     word_features: Literal["lstm", "embedding"] = "lstm"  # of the word in its text | of the word by itself
     embeddings: str = "none"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
@@ -112,7 +112,7 @@ class LossConfig:
 
     matching: Literal["cross_entropy", "hardest_negative"] = "cross_entropy"  # Eq 11-12 | VSE++'s hinge
     gamma3: Positive = 10.0  # sharpness of matching in a batch; Eq 11
-    learned_gamma3: bool = False  # gamma3 is where it begins, then it is learned (CLIP's temperature)
+    learned_gamma3: bool = False  # gamma3 is where it begins, then it is learned (CLIP, ICML 2021)
     margin: Positive = 0.2  # of the hinge; VSE++
     hinge_warmup_steps: CountOrNone = 200  # first steps in which the hinge takes all negatives, not the hardest
     word_weight: NotNegative = 1.0

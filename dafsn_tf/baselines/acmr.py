@@ -29,7 +29,7 @@ class Settings:
     structure_weight: float = 1.0  # alpha, of the triplet term
     dropout: float = 0.5  # on image vectors
     label_weight: float = 1.0  # beta
-    adversarial_weight: float = 0.1  # of the reversed gradient, times Ganin's ramp
+    adversarial_weight: float = 0.1  # of the reversed gradient, times Ganin's ramp; the ramp alone reaches 1
     margin: float = 1.0  # mu, between distances of unit vectors, in [0, 2]
     push: float = 1.0  # lambda, of negatives against positives
     image_hidden: int = 1024  # published: 2000

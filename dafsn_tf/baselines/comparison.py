@@ -57,6 +57,11 @@ def compare(
     for name in (*methods, *only):
         if name not in NAMES:
             raise ConfigError(f"There is no method '{name}'. Known: {', '.join(NAMES)}.")
+    outside = [name for name in only if name not in methods]
+    if outside:
+        raise ConfigError(
+            f"--only names {', '.join(outside)}, which --methods lacks ({', '.join(methods)}): add it there."
+        )
     manifests, out = read_splits(data), Path(out)
     config = config or preset_of(manifests)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 """Pre-trained word vectors, from a GloVe or fastText text file or from the ones that the package ships.
 
+GloVe: Pennington et al., EMNLP 2014; fastText: Bojanowski et al., TACL 2017.
+
 A line of such a file is a word and its values, separated by spaces; a first line `count dimensions` is passed over.
 """
 

@@ -17,7 +17,8 @@ class TextEncoder(keras.layers.Layer):
         dim: D, even; each direction of the LSTM has half of it.
         embedding_dim: width of the word embeddings.
         dropout: share of embedding values dropped in training, [0, 1).
-        word_dropout: share of words replaced in training by a random out-of-vocabulary id, [0, 1).
+        word_dropout: share of words replaced in training by a random out-of-vocabulary id, [0, 1) (Bowman et al.,
+            Generating Sentences from a Continuous Space, CoNLL 2016).
             It is what trains those ids' embeddings, since every training word is in the vocabulary.
         oov_buckets: ids 1 to `oov_buckets` are the out-of-vocabulary ids.
         sentence_pooling: the sentence feature is the "last" state of each direction (AttnGAN), or the "mean", "max" or

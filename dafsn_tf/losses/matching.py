@@ -20,7 +20,8 @@ def matching_loss(scores: Any, same_item: Any, same_class: Any, gamma3: Any = 10
         same_class: (B, B) bool, text i and image j share a class.
         gamma3: sharpness.
         positives: "pairs": same-class items are negatives; "mask_same_class": they are left out (to -inf after
-            scaling, DAMSM); "same_class": they are further positives, targets spread evenly.
+            scaling, DAMSM); "same_class": they are further positives, targets spread evenly (Khosla et al., Supervised
+            Contrastive Learning, NeurIPS 2020).
     """
     pair = ops.eye(ops.shape(scores)[0], dtype="bool")
     same_item = ops.logical_or(same_item, pair)

@@ -21,7 +21,7 @@ from dafsn_tf.losses import (
 )
 from dafsn_tf.models.game import GRADIENTS, SEEN, gradient_norms, shown_vectors
 
-LARGEST_LOG_GAMMA3 = math.log(100.0)  # CLIP's limit on a learned temperature
+LARGEST_LOG_GAMMA3 = math.log(100.0)  # CLIP's limit (Radford et al., ICML 2021)
 LOSSES = (
     "loss",
     "word_loss",

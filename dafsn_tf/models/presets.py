@@ -23,7 +23,7 @@ import numpy as np
 
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import RunError, WeightsError
-from dafsn_tf.layers.backbones import NAME_WEIGHTS
+from dafsn_tf.layers.backbones import INCEPTION_FILE, NAME_WEIGHTS
 from dafsn_tf.models.dafsn import DAFSN
 from dafsn_tf.pretrained import HEADS, shipped_models
 
@@ -153,7 +153,8 @@ def check_fingerprint(backbone: Any, expected: str) -> None:
     if found != expected:
         raise WeightsError(
             f"These heads were trained over a backbone with fingerprint {expected[:12]}..., the weights given have "
-            f"{found[:12]}.... Use the weights of training. {NAME_WEIGHTS}"
+            f"{found[:12]}... (of {backbone.region_layer} and {backbone.global_layer}, and what lies below). Use the "
+            f"weights of training, most often {INCEPTION_FILE} of Keras Applications. {NAME_WEIGHTS}"
         )
 
 
