@@ -61,7 +61,7 @@ def source_heads(config: Config, backbone: Any) -> Any:
 
     source = load_heads(preset_folder(config.training.from_preset))
     check_fits(config, source)
-    if backbone is not None:
+    if backbone is not None and source.image_encoder.backbone is None:  # one that was fine-tuned comes along
         if config.image.global_layer != source.config.image.global_layer:  # its fingerprint is of other layers
             backbone = load_backbone(dataclasses.replace(source.config.image, weights=config.image.weights))
         check_fingerprint(backbone, source.assets.info["backbone_fingerprint"])
@@ -160,9 +160,12 @@ def _first_features(backbone: Any, image_size: int, records: RecordSplit) -> Fro
     from dafsn_tf.data.pipeline import image_batches
 
     chosen = np.linspace(0, len(records) - 1, min(len(records), _ADAPTED)).astype(int)
-    encoded = [backbone(images) for images in image_batches(records, chosen, image_size, 32)]
-    arrays = (np.concatenate([one[name] for one in encoded])[:, None] for name in ("regions", "global"))
-    return FrozenFeatures(*(array.astype("float16") for array in arrays))
+    encoded = [
+        {name: features.numpy().astype("float16") for name, features in backbone(images).items()}
+        for images in image_batches(records, chosen, image_size, 32)
+    ]
+    regions, whole = (np.concatenate([batch[name] for batch in encoded]) for name in ("regions", "global"))
+    return FrozenFeatures(regions[:, None], whole[:, None])
 
 
 def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str]) -> str:

@@ -369,3 +369,16 @@ def test_a_fine_tuned_model_brings_its_backbone_along(fine_tuned, shapes_data, t
     images = np.random.default_rng(0).uniform(-1, 1, (2, 75, 75, 3)).astype("float32")
     ours, theirs = (model.encode_images(images)["image_features"] for model in (run.model, passed_on))
     np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=0.02 * float(np.abs(ours).max()))
+
+
+@pytest.mark.slow
+def test_training_begins_with_a_fine_tuned_model_where_it_is_fine_tuned_alike(fine_tuned, shapes_data, tmp_path):
+    load_run(fine_tuned / "run").model.save_to_preset(tmp_path / "preset")
+    begun = (f"training.from_preset={tmp_path / 'preset'}", "training.epochs=1")
+    frozen = fine_tuning_config(fine_tuned, *begun, "image.fine_tune_from=none")
+    with pytest.raises(ConfigError, match=r"image\.fine_tune_from is 'none', there 'mixed8'"):
+        train(frozen, shapes_data, tmp_path / "run", write=lambda line: None)
+    assert not (tmp_path / "run").exists()
+    lines = []
+    train(fine_tuning_config(fine_tuned, *begun), shapes_data, tmp_path / "run", write=lines.append)
+    assert any(line.startswith("heads of ") for line in lines)

@@ -171,9 +171,9 @@ class DAFSN(keras.Model):
         self,
         optimizer: Any = "adam",
         discriminator_optimizer: Any = "adam",
-        backbone_optimizer: Any = None,
         discriminator_steps: int | None = None,
         total_steps: int = 1,
+        backbone_optimizer: Any = None,
         **kwargs: Any,
     ) -> None:
         """Set the optimizers of the two players, and of the backbone where it is fine-tuned.
@@ -181,9 +181,9 @@ class DAFSN(keras.Model):
         Args:
             optimizer: of the encoders and the label classifier.
             discriminator_optimizer: of the modality discriminator.
-            backbone_optimizer: of the blocks of a pre-trained backbone that learn too, "adam" by default; None else.
             discriminator_steps: k, discriminator steps for each step of the encoders; the configuration's by default.
             total_steps: length of training, for the ramp of gradient reversal.
+            backbone_optimizer: of the blocks of a pre-trained backbone that learn too, "adam" by default.
             **kwargs: as in `keras.Model.compile`.
         """
         super().compile(optimizer=optimizer, **kwargs)

@@ -35,6 +35,10 @@ def check_fits(config: Config, source: DAFSN) -> None:
             for name in names
             if getattr(ours, name) != getattr(theirs, name)
         ]
+    if source.config.image.fine_tune_from != "none":  # its backbone comes along, as it is
+        for name in ("fine_tune_from", "global_layer"):
+            ours, theirs = getattr(config.image, name), getattr(source.config.image, name)
+            differing += [f"image.{name} is {ours!r}, there {theirs!r}"] if ours != theirs else []
     ours, theirs = (set(image.global_layer.split("+")) for image in (config.image, source.config.image))
     if not theirs <= ours:
         differing.append(f"image.global_layer lacks {' and '.join(sorted(theirs - ours))}")

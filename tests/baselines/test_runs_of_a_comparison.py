@@ -147,6 +147,8 @@ def test_what_cannot_be_compared_is_named(methods, data, config, tmp_path, jsonl
 
     with pytest.raises(ConfigError, match=r"no method 'ccaa'. Known: dafsn, cca"):
         baselines.compare([data], tmp_path, methods=["ccaa"])
+    with pytest.raises(ConfigError, match=r"--only names cca, which --methods lacks \(dafsn\)"):
+        baselines.compare([data], tmp_path / "out", methods=["dafsn"], only=["cca"])
     prepare("jsonl", jsonl_source([{"image": f"{n}.png", "texts": ["a"]} for n in range(12)]), tmp_path / "other")
     with pytest.raises(DataError, match="splits of one collection; found animals, colours"):
         baselines.compare([data, tmp_path / "other"], tmp_path / "out")
