@@ -16,7 +16,7 @@ from keras import ops
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Method, Scorer, Surroundings
-from dafsn_tf.baselines.neural import Pairs, encode, train_epochs, validation_value
+from dafsn_tf.baselines.neural import Pairs, encode, train_epochs
 from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.layers import unit_vectors
 
@@ -125,7 +125,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
         texts = encode(model.encode_texts, bags.sentences(split).toarray())
         return sentence_scores(texts, encode(model.encode_images, split.image_vectors[:, 0]))
 
-    train_epochs(model, step, pairs, settings.epochs, lambda: validation_value(score, validation), surroundings.write)
+    train_epochs(model, step, pairs, settings.epochs, score, validation, surroundings.write)
     return score
 
 

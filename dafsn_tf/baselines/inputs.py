@@ -4,7 +4,7 @@ Features come from the cache that DAFSN trains on, standardised by its `FeatureS
 deviation); words are those of its tokeniser and vocabulary (training split).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,20 @@ class Split:
     def text_labels(self) -> np.ndarray:
         """Classes of the texts' images, (N, C) multi-hot."""
         return self.records.labels[self.collection.text_image]
+
+    def first_texts(self, count: int) -> "Split":
+        """Return this split as it is read with the first `count` texts of each image, with all of them if 0."""
+        if not count:
+            return self
+        texts, images = [texts[:count] for texts in self.records.texts], self.collection.text_image
+        first = np.searchsorted(images, np.arange(len(self.records)))  # each image's texts stand together, in order
+        kept = np.arange(len(images)) - first[images] < count
+        return replace(
+            self,
+            records=replace(self.records, texts=texts),
+            word_ids=self.word_ids[kept],
+            collection=replace(self.collection, text_image=images[kept]),
+        )
 
 
 class Inputs:

@@ -48,7 +48,8 @@ def train_epochs(
     step: Callable[[np.ndarray, np.ndarray, np.ndarray, float], Any],
     pairs: Pairs,
     epochs: int,
-    validate: Callable[[], float],
+    scorer: Scorer,
+    validation: Split,
     write: Callable[[str], None],
 ) -> None:
     """Train a model and leave it with the weights of the epoch that validation likes best.
@@ -58,13 +59,15 @@ def train_epochs(
         step: learns from texts, images and variants (indices) and the epochs done so far, a fraction; returns the loss.
         pairs: batches of an epoch.
         epochs: how many.
-        validate: returns the value to choose by, larger is better.
+        scorer: scores by the model as it stands.
+        validation: chooses the epoch, by as many texts of an image as DAFSN's does (`evaluation.selection_texts`).
         write: receives a line an epoch.
     """
+    validation = validation.first_texts(validation.config.evaluation.selection_texts)
     best, weights, began = -np.inf, model.get_weights(), time.monotonic()
     for epoch in range(epochs):
         losses = [step(*batch, epoch + number / pairs.steps) for number, batch in enumerate(pairs(epoch))]
-        value = validate()
+        value = validation_value(scorer, validation)
         if value > best:
             best, weights = value, model.get_weights()
         left = (time.monotonic() - began) * (epochs - epoch - 1) / (epoch + 1)

@@ -15,7 +15,7 @@ from keras import ops
 from dafsn_tf.baselines.hinge import hinge_loss
 from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Method, Scorer, Surroundings
-from dafsn_tf.baselines.neural import Pairs, encode, stepped_adam, train_epochs, validation_value, word_embedding
+from dafsn_tf.baselines.neural import Pairs, encode, stepped_adam, train_epochs, word_embedding
 from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.layers import unit_vectors
 
@@ -87,7 +87,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
         sentences = encode(encode_texts, trim_padding(tf.constant(split.word_ids)))
         return sentences @ encode(model.encode_images, split.image_vectors[:, 0]).T
 
-    train_epochs(model, step, pairs, settings.epochs, lambda: validation_value(score, validation), surroundings.write)
+    train_epochs(model, step, pairs, settings.epochs, score, validation, surroundings.write)
     return score
 
 

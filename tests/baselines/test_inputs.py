@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,25 @@ def test_a_backbone_that_is_trained_is_refused(data):
 def test_an_absent_split_is_named(data, config):
     with pytest.raises(DataError, match="no split 'tests'"):
         Inputs(data, config).open("tests")
+
+
+@pytest.mark.parametrize("counts", [(3, 1, 2), (1, 4, 0, 2)])
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_first_texts_of_each_image_are_kept(toy_split, counts, count):
+    whole = toy_split("validation", images=len(counts))
+    text_image = np.repeat(np.arange(len(counts)), counts)
+    whole = replace(
+        whole,
+        records=replace(whole.records, texts=[tuple(map(str, range(texts))) for texts in counts]),
+        word_ids=np.array([[image, number] for image, texts in enumerate(counts) for number in range(texts)]),
+        collection=replace(whole.collection, text_image=text_image),
+    )
+    first = whole.first_texts(count)
+    expected = [[image, number] for image, texts in enumerate(counts) for number in range(min(texts, count))]
+    assert first.word_ids.tolist() == expected
+    assert first.collection.text_image.tolist() == [image for image, _ in expected]
+    assert [len(texts) for texts in first.records.texts] == [min(texts, count) for texts in counts]
+    assert whole.first_texts(0) is whole
 
 
 def test_the_training_split_alone_is_opened_to_fit(data, config, monkeypatch):

@@ -63,14 +63,15 @@ def test_pairs_show_every_image_once_with_one_of_its_texts(toy_split):
     assert next(pairs(1))[1].tolist() != images[:10].tolist()
 
 
-def test_the_best_epoch_stays():
+def test_the_best_epoch_stays(toy_split):
     import keras
 
     from dafsn_tf.baselines.neural import train_epochs
 
     layer = keras.layers.Dense(1, use_bias=False)
     layer.build((None, 1))
-    values, lines = iter([0.2, 0.9, 0.5]), []
+    validation, lines = toy_split("validation", images=6), []
+    assert validation.config.evaluation.selection_texts == 1
 
     class Batches:
         steps = 2
@@ -83,8 +84,14 @@ def test_the_best_epoch_stays():
         layer.set_weights([np.full((1, 1), epoch)])
         return 1.0
 
-    seen = []
-    train_epochs(layer, step, Batches(), 3, lambda: next(values), lines.append)
+    def scorer(split):
+        texts.append(len(split.word_ids))
+        relevant = split.text_labels @ split.labels.T
+        return relevant * [0, 1, -1][int(layer.get_weights()[0].item())]
+
+    seen, texts = [], []
+    train_epochs(layer, step, Batches(), 3, scorer, validation, lines.append)
+    assert texts == [6, 6, 6]  # one of each image's two, as the configuration's epochs are chosen
     assert layer.get_weights()[0].item() == 1
     assert seen == [0, 0.5, 1, 1.5, 2, 2.5]
     assert "epoch 2/3" in lines[1]
