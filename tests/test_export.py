@@ -4,6 +4,7 @@ import os
 import shutil
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from dafsn_tf.data.items import SPLITS
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ExportError
 from dafsn_tf.evaluation.embedding import Embedder, Embeddings, join_splits
-from dafsn_tf.evaluation.evaluate import all_pairs_scores, evaluate_run
+from dafsn_tf.evaluation.evaluate import all_pairs_scores, evaluate_run, fused_scores
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.evaluation.protocols import Collection
 from dafsn_tf.export import ExportOptions, build_index, export_run
@@ -159,8 +160,7 @@ def test_served_similarity_is_the_evaluations(base, tiny_run):
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records, None, 1)
     scores = all_pairs_scores(embedder, embeddings)
-    scores["fused"] = Fusion.from_dict(run.fusion).apply(**scores)
-    scores.pop("label", None)
+    scores["fused"] = fused_scores(embedder, embeddings, scores, Fusion.from_dict(run.fusion))
     texts = [captions[0].encode() for captions in records.texts]
     answer = ask(base / "5", "similarity", texts=texts, images=records.read_images(range(len(records))))
     for name, values in scores.items():
@@ -172,13 +172,28 @@ def test_served_similarity_is_the_evaluations(base, tiny_run):
         assert text[start:end] == text.split()[0]
 
 
+@pytest.mark.parametrize("sharpness", [1.0, 2.0])
+def test_the_graph_fuses_label_scores_as_evaluation_does(tiny_run, sharpness):
+    data, run = tiny_run
+    records, embedder = open_split(data, "test"), Embedder(run.model, run.text_preprocessor)
+    embeddings = embedder.embed_split(records, None, 1)
+    fusion = replace(Fusion.from_dict(run.fusion), label_weight=0.5, label_sharpness=sharpness, label_deviation=0.1)
+    expected = fused_scores(embedder, embeddings, all_pairs_scores(embedder, embeddings), fusion)
+    images = records.read_images(range(len(records)))
+    graph = Encoder(run.model, run.text_preprocessor, fusion)
+    answer = graph.similarity(tf.constant([captions[0] for captions in records.texts]), tf.constant(images))
+    np.testing.assert_allclose(answer["fused"], np.diagonal(expected), atol=1e-4)
+    flat = replace(fusion, label_sharpness=3 - sharpness)
+    assert np.abs(fused_scores(embedder, embeddings, all_pairs_scores(embedder, embeddings), flat) - expected).max() > 0
+
+
 def test_search_ranks_as_the_fused_score_does(base, tiny_run):
     data, run = tiny_run
     records = open_split(data, "test")
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records)
     scores = all_pairs_scores(embedder, embeddings)
-    fused = Fusion.from_dict(run.fusion).apply(**scores)
+    fused = fused_scores(embedder, embeddings, scores, Fusion.from_dict(run.fusion))
     texts = [text for captions in records.texts for text in captions]
     found = ask(base / "5", "search", texts=[texts[7].encode()])
     best = np.argsort(-fused[7])[:3]

@@ -1,18 +1,19 @@
 """From a run and a collection to the figures of DESIGN section 5."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dafsn_tf.config import EvaluationConfig, LossConfig
+from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embedder, Embeddings
-from dafsn_tf.evaluation.fusion import Fusion, fit_fusion
+from dafsn_tf.evaluation.fusion import SHARPNESS, Fusion, fit_fusion
 from dafsn_tf.evaluation.modality_gap import modality_gap
-from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
+from dafsn_tf.evaluation.protocols import evaluate_scores, selection_metrics, selection_value
 from dafsn_tf.evaluation.scoring import label_scores, sentence_scores, word_scores
 from dafsn_tf.progress import Progress, Write, progress_lines
 from dafsn_tf.runs import Run, split_features
@@ -21,29 +22,39 @@ from dafsn_tf.runs import Run, split_features
 def all_pairs_scores(
     embedder: Embedder, embeddings: Embeddings, progress: Progress | None = None
 ) -> dict[str, np.ndarray]:
-    """Return the `sentence` and `word` scores (N, B) of all pairs, and `label` where there is a classifier."""
+    """Return the `sentence` and `word` scores (N, B) of all pairs."""
     words, mask, regions = embeddings.words, embeddings.word_mask, embeddings.regions
-    scores = {
+    return {
         "sentence": sentence_scores(embeddings.sentences, embeddings.images),
         "word": word_scores(embedder.relevance, words, mask, regions, progress=progress),
     }
-    if embedder.model.classifier is not None:
-        logits = [embedder.class_logits(features) for features in (embeddings.sentences, embeddings.images)]
-        scores["label"] = label_scores(*logits)
-    return scores
 
 
-def _with_fused(scores: dict[str, np.ndarray], fusion: Fusion) -> dict[str, np.ndarray]:
-    """Return the three scores that are reported; the label score is a part of `fused` alone."""
-    return {"sentence": scores["sentence"], "word": scores["word"], "fused": fusion.apply(**scores)}
+def fused_scores(
+    embedder: Embedder, embeddings: Embeddings, scores: dict[str, np.ndarray], fusion: Fusion
+) -> np.ndarray:
+    """Return the fused scores (N, B) of `all_pairs_scores` and, where `fusion` weighs it, the label score."""
+    sharpness = (fusion.label_sharpness,) if fusion.label_weight else ()
+    labels = _label_scores(embedder, embeddings, sharpness)
+    return fusion.apply(scores["sentence"], scores["word"], labels.get(fusion.label_sharpness))
+
+
+def _label_scores(embedder: Embedder, embeddings: Embeddings, sharpness: Sequence[float]) -> dict[float, np.ndarray]:
+    """Return the label scores (N, B) of all pairs by their sharpness; none where the model has no classifier."""
+    if embedder.model.classifier is None or not sharpness:
+        return {}
+    texts, images = (embedder.class_logits(features) for features in (embeddings.sentences, embeddings.images))
+    return {power: label_scores(texts, images, power) for power in sharpness}
 
 
 def _fitted(
-    scores: dict[str, np.ndarray], collection: Collection, config: EvaluationConfig, loss: LossConfig
+    embedder: Embedder, embeddings: Embeddings, scores: dict[str, np.ndarray], config: EvaluationConfig
 ) -> Fusion:
     """Return the fusion of the scores that the loss has taught; what it has not has no say, however it came out."""
+    loss = embedder.model.config.loss
     weight = None if loss.learns_words and loss.learns_sentences else float(loss.learns_words)
-    return fit_fusion(scores["sentence"], scores["word"], collection, config.fusion_metric, scores.get("label"), weight)
+    labels = _label_scores(embedder, embeddings, SHARPNESS)
+    return fit_fusion(scores["sentence"], scores["word"], embeddings.collection, config.fusion_metric, labels, weight)
 
 
 def split_scores(
@@ -60,7 +71,9 @@ def split_scores(
     progress = progress_lines(f"scores of {records.split}", "pairs", write) if write else None
     embedder = Embedder(run.model, run.text_preprocessor)
     embeddings = embedder.embed_split(records, features)
-    return embeddings, _with_fused(all_pairs_scores(embedder, embeddings, progress), Fusion.from_dict(run.fusion))
+    scores = all_pairs_scores(embedder, embeddings, progress)
+    scores["fused"] = fused_scores(embedder, embeddings, scores, Fusion.from_dict(run.fusion))
+    return embeddings, scores
 
 
 def evaluate_run(
@@ -111,7 +124,8 @@ def validate(
     else:
         scores = all_pairs_scores(embedder, embeddings)
     if config.selection_score == "fused":
-        scores = _with_fused(scores, _fitted(scores, embeddings.collection, config, embedder.model.config.loss))
+        fusion = _fitted(embedder, embeddings, scores, config)
+        scores["fused"] = fused_scores(embedder, embeddings, scores, fusion)
     metrics = selection_metrics(scores[config.selection_score], embeddings.collection)
     return {
         "val_retrieval": selection_value(metrics, embeddings.collection.has_classes),
@@ -128,8 +142,8 @@ def choose_fusion(
     """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
     embeddings = embedder.embed_split(records, inputs, config.selection_texts)
     scores = all_pairs_scores(embedder, embeddings)
-    fusion = _fitted(scores, embeddings.collection, config, embedder.model.config.loss)
-    scores = _with_fused(scores, fusion)
+    fusion = _fitted(embedder, embeddings, scores, config)
+    scores["fused"] = fused_scores(embedder, embeddings, scores, fusion)
     value = selection_value(
         selection_metrics(scores["fused"], embeddings.collection), embeddings.collection.has_classes
     )

@@ -2,10 +2,11 @@
 
 The label score, where a collection has classes, is the agreement of the classifier's posteriors of both sides
 (`scoring.label_scores`): where class is what is asked for, it ranks better than any distance in the aligned space.
+How sharp the posteriors are first made is chosen on validation too: dropout and weight decay leave them flat.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Literal
 
@@ -17,6 +18,7 @@ from dafsn_tf.evaluation.protocols import DIRECTIONS, Collection, Directions, se
 
 FusionMetric = Literal["map", "recall", "balanced"]
 
+SHARPNESS = (1.0, 2.0)  # powers of the class posteriors that are tried
 _STEPS = 20  # weights tried: 0, 1/20, ..., 1
 _LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding, and the score says nothing
 
@@ -26,7 +28,7 @@ class Fusion:
     """How `fused` is made from `sentence`, `word` and, where there is a classifier, `label` scores.
 
     Raises:
-        RunError: a value that is not finite, a deviation that is not positive, a weight outside [0, 1].
+        RunError: a value that is not finite, a deviation or sharpness that is not positive, a weight outside [0, 1].
     """
 
     sentence_mean: float  # over all pairs of the validation split
@@ -37,12 +39,13 @@ class Fusion:
     label_mean: float = 0.0
     label_deviation: float = 1.0  # positive
     label_weight: float = 0.0  # share of the label score in the whole, [0, 1]
+    label_sharpness: float = 1.0  # power of the posteriors that the label score compares; positive
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise RunError(f"fusion: {name} is {value!r}; it must be a finite number.")
-            if name.endswith("deviation") and value <= 0:
+            if name.endswith(("deviation", "sharpness")) and value <= 0:
                 raise RunError(f"fusion: {name} is {value}; it must be positive.")
         for name in ("weight", "label_weight"):
             if not 0 <= getattr(self, name) <= 1:
@@ -85,21 +88,21 @@ def fit_fusion(
     word: np.ndarray,
     collection: Collection,
     metric: FusionMetric = "balanced",
-    label: np.ndarray | None = None,
+    labels: Mapping[float, np.ndarray] | None = None,
     weight: float | None = None,
 ) -> Fusion:
     """Return the fusion of validation scores whose weights are best by `metric`, averaged over both directions.
 
     Weights 0, .05, ..., 1 are tried under the protocol of `selection_metrics`: first the word score's, then the label
-    score's beside it, then the word score's again. Of equals the one nearest .5 stays. A score that is the same for
-    every pair counts nothing.
+    score's beside it, with each sharpness, then the word score's again. Of equals the weight nearest .5 stays, and the
+    first sharpness. A score that is the same for every pair counts nothing.
 
     Args:
         sentence: (N, B) scores of the validation split.
         word: (N, B) scores of the same texts and images.
         collection: what is relevant there.
         metric: "map" is MAP@all, "recall" the mean of recall@1, 5 and 10, "balanced" the mean of these two.
-        label: (N, B) scores of the same, where the model has a classifier.
+        labels: (N, B) label scores of the same by their sharpness, where the model has a classifier.
         weight: the word score's, where it is not to be chosen: 0 where a model learned no words, 1 where nothing else.
 
     Raises:
@@ -108,23 +111,26 @@ def fit_fusion(
     if sentence.shape != word.shape:
         raise RunError(f"sentence scores have the shape {sentence.shape}, word scores {word.shape}; they must agree.")
 
-    def best(fusion: Fusion, name: str) -> Fusion:
+    def value(fusion: Fusion) -> float:
+        label = labels[fusion.label_sharpness] if labels and fusion.label_weight else None
+        return _value(selection_metrics(fusion.apply(sentence, word, label), collection), metric)
+
+    def with_best(name: str, fusions: Sequence[Fusion]) -> Fusion:
         # From the middle outwards: the first of equals is the nearest to one half.
         weights = sorted((step / _STEPS for step in range(_STEPS + 1)), key=lambda weight: abs(weight - 0.5))
-        candidates = [replace(fusion, **{name: weight}) for weight in weights]
-        return max(
-            candidates,
-            key=lambda fusion: _value(selection_metrics(fusion.apply(sentence, word, label), collection), metric),
-        )
+        return max((replace(fusion, **{name: weight}) for fusion in fusions for weight in weights), key=value)
 
     fusion = Fusion(*_moments("sentence", sentence), *_moments("word", word), weight=0.5 if weight is None else weight)
     if weight is None:
-        fusion = best(fusion, "weight")
-    if label is None:
+        fusion = with_best("weight", [fusion])
+    if not labels:
         return fusion
-    label_mean, label_deviation = _moments("label", label)
-    fusion = best(replace(fusion, label_mean=label_mean, label_deviation=label_deviation), "label_weight")
-    return best(fusion, "weight") if weight is None and fusion.label_weight < 1 else fusion
+    sharpened = []
+    for sharpness, scores in labels.items():
+        mean, deviation = _moments("label", scores)
+        sharpened.append(replace(fusion, label_mean=mean, label_deviation=deviation, label_sharpness=sharpness))
+    fusion = with_best("label_weight", sharpened)
+    return with_best("weight", [fusion]) if weight is None and fusion.label_weight < 1 else fusion
 
 
 def _moments(name: str, scores: np.ndarray) -> tuple[float, float]:

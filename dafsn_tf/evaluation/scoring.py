@@ -25,7 +25,7 @@ def sentence_scores(sentence_features: np.ndarray, image_features: np.ndarray) -
     return _unit(sentence_features) @ _unit(image_features).T
 
 
-def label_scores(text_logits: np.ndarray, image_logits: np.ndarray) -> np.ndarray:
+def label_scores(text_logits: np.ndarray, image_logits: np.ndarray, sharpness: float = 1.0) -> np.ndarray:
     """Return the probability that text and image share a class, (N, B) float32 in [0, 1].
 
     That is the product of their class posteriors, summed over the classes; the agreement by which semantic matching
@@ -34,8 +34,9 @@ def label_scores(text_logits: np.ndarray, image_logits: np.ndarray) -> np.ndarra
     Args:
         text_logits: (N, C) of the label classifier.
         image_logits: (B, C).
+        sharpness: power that the posteriors are raised to and normalised, the inverse of a temperature.
     """
-    return _posteriors(text_logits) @ _posteriors(image_logits).T
+    return _posteriors(sharpness * text_logits) @ _posteriors(sharpness * image_logits).T
 
 
 def word_scores(

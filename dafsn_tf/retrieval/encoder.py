@@ -119,7 +119,8 @@ class Encoder(tf.Module):
         """Return the label score (n,) of features (n, D) and (n, D) or (1, D); None where `fused` has no use for it."""
         if not self.fusion.label_weight:
             return None
-        posteriors = [tf.nn.softmax(self.model.class_logits(features)) for features in (texts, images)]
+        logits = [self.model.class_logits(features) for features in (texts, images)]
+        posteriors = [tf.nn.softmax(self.fusion.label_sharpness * values) for values in logits]
         return tf.reduce_sum(tf.cast(posteriors[0] * posteriors[1], tf.float32), axis=-1)
 
     def fuse(self, sentence: tf.Tensor, word: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:

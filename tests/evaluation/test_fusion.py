@@ -74,8 +74,8 @@ def test_a_score_that_nothing_taught_has_no_say(weight):
     """Words that happen to be right on validation must not enter where the loss did not teach them; nor sentences."""
     good, noisy = pairs() + 0.01 * noise(0), noise(1)
     sentence, word = (noisy, good) if weight == 0 else (good, noisy)
-    label = same_class() + noise(2)
-    fusion = fit_fusion(sentence, word, Collection(TEXT_IMAGE, LABELS), "recall", label, weight)
+    labels = {1.0: same_class() + noise(2)}
+    fusion = fit_fusion(sentence, word, Collection(TEXT_IMAGE, LABELS), "recall", labels, weight)
     assert fusion.weight == weight
     assert fusion.factors()["word" if weight == 0 else "sentence"] == 0
     assert 0 < fusion.label_weight <= 1
@@ -148,9 +148,25 @@ def test_label_scores_are_a_third_part():
 
 def test_label_weight_is_large_where_labels_tell_and_none_without_them():
     collection = Collection(TEXT_IMAGE, LABELS)
-    with_labels = fit_fusion(noise(0), noise(1), collection, "map", same_class() + 0.1 * noise(2))
+    with_labels = fit_fusion(noise(0), noise(1), collection, "map", {1.0: same_class() + 0.1 * noise(2)})
     assert with_labels.label_weight >= 0.5
     assert fit_fusion(noise(0), noise(1), collection, "map").label_weight == 0
+
+
+@pytest.mark.parametrize("better", [1.0, 2.0])
+def test_the_sharpness_that_ranks_better_is_kept_with_its_moments(better):
+    collection = Collection(TEXT_IMAGE, LABELS)
+    labels = {power: same_class() + (0.1 if power == better else 2.0) * noise(2) for power in (1.0, 2.0)}
+    fusion = fit_fusion(noise(0), noise(1), collection, "map", labels)
+    assert fusion.label_sharpness == better
+    assert fusion.label_mean == pytest.approx(labels[better].astype(np.float64).mean())
+    assert fusion.label_deviation == pytest.approx(labels[better].astype(np.float64).std())
+
+
+def test_of_equally_good_sharpness_the_first_is_kept():
+    scores = same_class() + 0.1 * noise(2)
+    fusion = fit_fusion(noise(0), noise(1), Collection(TEXT_IMAGE, LABELS), "map", {1.0: scores, 2.0: scores})
+    assert fusion.label_sharpness == 1
 
 
 def test_a_file_from_before_label_scores_is_read():

@@ -134,3 +134,10 @@ def test_label_scores_are_the_probability_of_a_common_class():
     texts, images = np.log([[0.5, 0.25, 0.25], [0.8, 0.1, 0.1]]), np.log([[0.5, 0.5, 1e-9]])
     expected = [[0.5 * 0.5 + 0.25 * 0.5], [0.8 * 0.5 + 0.1 * 0.5]]
     np.testing.assert_allclose(label_scores(texts + 3.0, images), expected, atol=1e-6)
+
+
+def test_label_scores_are_of_posteriors_to_a_power():
+    texts, images = np.log([[0.5, 0.25, 0.25]]), np.log([[0.6, 0.3, 0.1]])
+    squares = np.square([[0.5, 0.25, 0.25], [0.6, 0.3, 0.1]])
+    sharp = squares / squares.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(label_scores(texts - 2.0, images, 2.0), [[sharp[0] @ sharp[1]]], atol=1e-6)
