@@ -9,6 +9,7 @@ OUT/
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 
 from dafsn_tf.baselines.methods import METHODS
@@ -36,6 +37,7 @@ def compare(
     methods: Sequence[str] = NAMES,
     seeds: Sequence[int] = (0,),
     only: Sequence[str] = (),
+    tune_once: bool = False,
     config: Config | None = None,
     write: Callable[[str], None] = print,
 ) -> Comparison:
@@ -47,6 +49,8 @@ def compare(
         methods: names from `NAMES`.
         seeds: of each method; tuning has seed 0.
         only: make the runs of these methods alone.
+        tune_once: whether a peer's settings are chosen on the first collection alone and taken for all, as DAFSN's are;
+            else each split's validation images choose them anew.
         config: DAFSN's configuration; by default the preset of the collection's name, or `default`. Its image and text
             sections say what features and words every method reads.
         write: receives progress, a line at a time.
@@ -73,12 +77,18 @@ def compare(
         skipped += [f"{method} {on}" for method in unfit]
         tasks += tasks_of([name for name in methods if name not in unfit], folder, manifest, seeds, out)
 
-    trials: list[Trials] = []  # of the collection at hand, whose features are read once
+    first = next(iter(manifests))
+
+    @lru_cache(maxsize=1)  # features are read once
+    def trials(folder: Path) -> Trials:
+        return Trials(folder, config, out, write, chooser() if tune_once and folder != first else None)
+
+    @cache
+    def chooser() -> Trials:
+        return Trials(first, config, out, write)
 
     def make(task: Task) -> Record:
-        if not trials or trials[0].data != task.data:
-            trials[:] = [Trials(task.data, config, out, write)]
-        (here,) = trials
+        here = trials(task.data)
         return here.dafsn(task.seed) if task.method == "dafsn" else here.peer(METHODS[task.method], task.seed)
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or methods)]

@@ -26,10 +26,18 @@ class Trials:
         config: DAFSN's configuration; its images and words are what every method reads.
         out: folder of all runs.
         write: receives progress.
+        chooser: of another split of the collection, where the peers' settings are chosen there and taken from it.
     """
 
-    def __init__(self, data: Path, config: Config, out: Path, write: Callable[[str], None]) -> None:
-        self.data, self.config, self.out, self.write = data, config, out, write
+    def __init__(
+        self,
+        data: Path,
+        config: Config,
+        out: Path,
+        write: Callable[[str], None],
+        chooser: "Trials | None" = None,
+    ) -> None:
+        self.data, self.config, self.out, self.write, self.chooser = data, config, out, write, chooser
         self.collection = collection_name(Manifest.read(data))
         self.inputs = Inputs(data, config)
         self.description = self.inputs.describe()
@@ -52,8 +60,8 @@ class Trials:
 
     def fit(self, method: Method, seed: int) -> Fitted:
         """Return a peer, fitted with the settings that validation chooses, or has chosen before."""
-        settings, fitted = self._choose(method)
-        if fitted is not None and seed == SEED:
+        settings, fitted = (self.chooser or self)._choose(method)
+        if fitted is not None and seed == SEED and self.chooser is None:
             return fitted
         began, around = time.monotonic(), self._surroundings(method, settings, seed)
         scorer = method.fit(self._train, self._validation, settings, seed, around)
@@ -80,6 +88,7 @@ class Trials:
             test.records.manifest,
             test.collection,
             inputs=self.description,
+            settings_chosen_on=(self.chooser or self).collection,
         )
 
     def dafsn(self, seed: int) -> dict[str, Any]:

@@ -47,6 +47,9 @@ def compare(
     ] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="Of every method; 0 by default.")] = None,
     only: Annotated[list[str] | None, typer.Option(help="Make the runs of these methods alone.")] = None,
+    tune_once: Annotated[
+        bool, typer.Option("--tune-once", help="Choose each peer's settings on the first collection alone, for all.")
+    ] = False,
     config: Annotated[
         str | None, typer.Option(help="DAFSN's preset or TOML file; by default the preset of the collection's name.")
     ] = None,
@@ -62,6 +65,7 @@ def compare(
         methods=methods or baselines.NAMES,
         seeds=seeds or (0,),
         only=only or (),
+        tune_once=tune_once,
         config=load_config(config) if config else None,
         write=say,
     )

@@ -6,6 +6,7 @@ import pytest
 from dafsn_tf import baselines
 from dafsn_tf.baselines import comparison
 from dafsn_tf.baselines.inputs import Inputs
+from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import ConfigError, DataError, RunError
 from dafsn_tf.evaluation.evaluate import evaluate_run
 from dafsn_tf.runs import load_run
@@ -140,6 +141,19 @@ def test_several_splits_of_one_collection(methods, data, prepared, config, tmp_p
     found = baselines.compare([data, other], tmp_path, **options)
     assert len({run["collection"] for run in found.runs}) == 2
     assert len(list(tmp_path.glob("tuning-cca-*"))) == 2
+
+
+def test_settings_may_be_chosen_once_for_all_splits(methods, data, prepared, config, tmp_path):
+    other = prepared(seed=1)
+    options = {"methods": ["cca"], "tune_once": True, "config": config, "write": lambda line: None}
+    found = baselines.compare([data, other], tmp_path, **options)
+    (tuning,) = tmp_path.glob("tuning-cca-*")
+    chosen = json.loads(tuning.read_text())["chosen"]
+    assert len({run["collection"] for run in found.runs}) == 2
+    for run in found.runs:
+        assert run["settings"] == chosen
+        assert tuning.stem == f"tuning-cca-{run['settings_chosen_on']}"
+    assert {run["settings_chosen_on"] for run in found.runs} == {comparison.collection_name(Manifest.read(data))}
 
 
 def test_what_cannot_be_compared_is_named(methods, data, config, tmp_path, jsonl_source):
