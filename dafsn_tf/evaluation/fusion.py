@@ -6,7 +6,7 @@ How sharp the posteriors are first made is chosen on validation too: dropout and
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Literal
 
@@ -19,6 +19,7 @@ from dafsn_tf.evaluation.protocols import DIRECTIONS, Collection, Directions, se
 FusionMetric = Literal["map", "recall", "balanced"]
 
 SHARPNESS = (1.0, 2.0)  # powers of the class posteriors that are tried
+_TOLERANCE = 0.005  # of a metric in [0, 1]: what is nearer to the best than that, validation cannot tell from it
 _STEPS = 20  # weights tried: 0, 1/20, ..., 1
 _LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding, and the score says nothing
 
@@ -94,8 +95,10 @@ def fit_fusion(
     """Return the fusion of validation scores whose weights are best by `metric`, averaged over both directions.
 
     Weights 0, .05, ..., 1 are tried under the protocol of `selection_metrics`: first the word score's, then the label
-    score's beside it, with each sharpness, then the word score's again. Of equals the weight nearest .5 stays, and the
-    first sharpness. A score that is the same for every pair counts nothing.
+    score's beside it, with the sharpness that allows the best, then the word score's again. Of those within .005 of the
+    best the weight nearest .5 is taken, as CART's rule of one standard error prefers the plainest of what is about as
+    good (Breiman et al., 1984): a hundred pictures cannot tell such weights apart, and the extreme ones are lucky. A
+    score that is the same for every pair counts nothing.
 
     Args:
         sentence: (N, B) scores of the validation split.
@@ -115,22 +118,27 @@ def fit_fusion(
         label = labels[fusion.label_sharpness] if labels and fusion.label_weight else None
         return _value(selection_metrics(fusion.apply(sentence, word, label), collection), metric)
 
-    def with_best(name: str, fusions: Sequence[Fusion]) -> Fusion:
-        # From the middle outwards: the first of equals is the nearest to one half.
+    def with_best(name: str, fusion: Fusion) -> tuple[float, Fusion]:
+        """Return the best value that a weight allows, and the fusion with the weight to take."""
+        # From the middle outwards: the first that is good enough is the nearest to one half, and the first of equals.
         weights = sorted((step / _STEPS for step in range(_STEPS + 1)), key=lambda weight: abs(weight - 0.5))
-        return max((replace(fusion, **{name: weight}) for fusion in fusions for weight in weights), key=value)
+        fusions = [replace(fusion, **{name: weight}) for weight in weights]
+        values = [value(fusion) for fusion in fusions]
+        best = max(values)
+        return best, next(fusion for fusion, value in zip(fusions, values, strict=True) if value >= best - _TOLERANCE)
 
     fusion = Fusion(*_moments("sentence", sentence), *_moments("word", word), weight=0.5 if weight is None else weight)
     if weight is None:
-        fusion = with_best("weight", [fusion])
+        _, fusion = with_best("weight", fusion)
     if not labels:
         return fusion
     sharpened = []
     for sharpness, scores in labels.items():
         mean, deviation = _moments("label", scores)
-        sharpened.append(replace(fusion, label_mean=mean, label_deviation=deviation, label_sharpness=sharpness))
-    fusion = with_best("label_weight", sharpened)
-    return with_best("weight", [fusion]) if weight is None and fusion.label_weight < 1 else fusion
+        labelled = replace(fusion, label_mean=mean, label_deviation=deviation, label_sharpness=sharpness)
+        sharpened.append(with_best("label_weight", labelled))
+    _, fusion = max(sharpened, key=lambda found: found[0])  # of equals the first
+    return with_best("weight", fusion)[1] if weight is None and fusion.label_weight < 1 else fusion
 
 
 def _moments(name: str, scores: np.ndarray) -> tuple[float, float]:

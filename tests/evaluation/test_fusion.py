@@ -88,7 +88,7 @@ def test_scores_that_agree_keep_the_middle_weight():
 
 @pytest.mark.parametrize("documents", [False, True])
 @pytest.mark.parametrize("metric", ["map", "recall", "balanced"])
-def test_weight_is_the_best_of_all_tried(metric, documents):
+def test_weight_is_as_good_as_the_best_and_of_those_nearest_the_middle(metric, documents):
     collection = Collection(TEXT_IMAGE, LABELS, documents)
     sentence, word = 1.5 * same_class() + noise(0), 3 * pairs() + noise(1)
 
@@ -101,8 +101,9 @@ def test_weight_is_the_best_of_all_tried(metric, documents):
     fusion = fit_fusion(sentence, word, collection, metric)
     fitted_moments = tuple(fusion.to_dict().values())[:4]
     values = {weight: value(weight) for weight in np.arange(21) / 20}
-    assert values[fusion.weight] == pytest.approx(max(values.values()), abs=1e-12)
-    assert fusion.weight * 20 == pytest.approx(round(fusion.weight * 20))
+    good = [weight for weight, value in values.items() if value >= max(values.values()) - 0.005 - 1e-12]
+    assert fusion.weight in good
+    assert abs(fusion.weight - 0.5) == min(abs(weight - 0.5) for weight in good)
 
 
 def test_each_metric_leans_to_the_score_that_serves_it():
@@ -113,6 +114,7 @@ def test_each_metric_leans_to_the_score_that_serves_it():
     )
     assert by_map <= balanced <= by_recall
     assert by_map < by_recall
+    assert by_map < 0.5 < by_recall
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, -3.3])
