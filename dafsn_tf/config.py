@@ -1,7 +1,8 @@
 """Configuration: frozen dataclasses, read from and written to TOML.
 
 A configuration is one file (`load_config("shapes")` for a preset, or a path), then `--set section.field=value`.
-The resolved configuration is stored with every run and every exported version.
+The resolved configuration is stored with every run and every exported version. Defaults are those of the preset
+`default`, but for `training.min_steps`: epochs said in Python are epochs.
 """
 
 import dataclasses
@@ -48,11 +49,13 @@ class TextConfig:
     min_count: Count = 1  # occurrences in the training split that put a word into the vocabulary
     oov_buckets: Count = 16  # ids shared, by hash, among the words outside the vocabulary
     embedding_dim: Count = 300  # width of word embeddings; AttnGAN
-    dropout: Share = 0.5  # on embeddings, [0, 1); AttnGAN
-    word_dropout: Share = 0.0  # share of words that an out-of-vocabulary id replaces in training; Bowman et al., 2016
-    sentence_pooling: Literal["last", "mean", "max", "gpo"] = "last"  # sentence feature: last states, or of the words
-    word_features: Literal["lstm", "embedding"] = "lstm"  # of the word in its text | of the word by itself
-    embeddings: str = "none"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
+    dropout: Share = 0.3  # on embeddings, [0, 1); AttnGAN: 0.5
+    word_dropout: Share = 0.05  # share of words that an out-of-vocabulary id replaces in training; Bowman et al., 2016
+    sentence_pooling: Literal["last", "mean", "max", "gpo"] = "max"  # sentence feature: last states, or of the words
+    word_features: Literal["lstm", "embedding"] = "embedding"  # of the word in its text | of the word by itself
+    embeddings: str = (
+        "glove"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
+    )
 
 
 Block = Literal["none", "mixed5", "mixed6", "mixed7", "mixed8", "mixed9", "mixed10"]
@@ -67,10 +70,10 @@ class ImageConfig:
     weights: str = "imagenet"  # "imagenet", "none" or a .h5 file; DAFSN_INCEPTION_WEIGHTS stands in for "imagenet"
     image_size: Count = 299  # pixels, height and width
     region_layer: Literal["mixed7", "mixed8", "mixed10"] = "mixed7"  # Inception-v3's map for regions
-    global_layer: GlobalLayer = "mixed10"  # Inception-v3's map for the whole image; of several, each average
+    global_layer: GlobalLayer = "mixed7+mixed8"  # Inception-v3's map for the whole image; of several, each average
     global_pooling: Literal["mean", "max", "gpo"] = "mean"  # image feature: from global_layer, or from the regions
-    region_grid: CountOrNone = 0  # regions pooled to this many cells a side; 0 keeps the layer's own map
-    dropout: Share = 0.0  # on backbone features, [0, 1)
+    region_grid: CountOrNone = 6  # regions pooled to this many cells a side; 0 keeps the layer's own map
+    dropout: Share = 0.2  # on backbone features, [0, 1)
     region_dropout: Share = 0.0  # share of whole regions dropped in training, [0, 1); Chen et al., CVPR 2021
     augmentation: Literal["none", "flip"] = "none"  # flip: training images are seen mirrored half of the time
     flip_averaging: bool = False  # outside training, features are averaged with the mirror image's: twice the work
@@ -89,13 +92,13 @@ Attention = Literal["words_to_regions", "regions_to_words", "both"]
 class ModelConfig:
     """The aligned space and its words-to-regions attention (DESIGN section 2)."""
 
-    dim: EvenDim = 256  # D, width of the aligned space; even
-    gamma1: NotNegative = 5.0  # sharpness of attention over regions; Eq 8-9, AttnGAN's code uses 4
+    dim: EvenDim = 512  # D, width of the aligned space; even
+    gamma1: NotNegative = 10.0  # sharpness of attention over regions; Eq 8-9 (5 there, for products)
     gamma2: Positive = 5.0  # sharpness of pooling over words; Eq 10
-    word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "log_mean_exp"  # word relevances to one score
+    word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "mean"  # word relevances to one score
     attention: Attention = "words_to_regions"  # who attends to whom; Eq 7-9, and SCAN's image-to-text form
     similarity: Literal["product", "cosine"] = (
-        "product"  # of words and regions, Eq 7 | softmax over regions of gamma1 cos
+        "cosine"  # of words and regions, Eq 7 | softmax over regions of gamma1 cos
     )
 
 
@@ -111,15 +114,15 @@ class LossConfig:
     """
 
     matching: Literal["cross_entropy", "hardest_negative"] = "cross_entropy"  # Eq 11-12 | VSE++'s hinge
-    gamma3: Positive = 10.0  # sharpness of matching in a batch; Eq 11
+    gamma3: Positive = 16.0  # sharpness of matching in a batch; Eq 11 (10 there)
     learned_gamma3: bool = False  # gamma3 is where it begins, then it is learned (CLIP, ICML 2021)
     margin: Positive = 0.2  # of the hinge; VSE++
     hinge_warmup_steps: CountOrNone = 200  # first steps in which the hinge takes all negatives, not the hardest
-    word_weight: NotNegative = 1.0
+    word_weight: NotNegative = 0.1
     sentence_weight: NotNegative = 1.0
-    fused_weight: NotNegative = 0.0  # matching by the sum of both scores: words learn what sentences lack
+    fused_weight: NotNegative = 1.0  # matching by the sum of both scores: words learn what sentences lack
     label_weight: NotNegative = 1.0  # without effect where a set has no labels
-    adversarial_weight: NotNegative = 0.1  # 0 switches the adversary off
+    adversarial_weight: NotNegative = 0.0  # 0 switches the adversary off
     word_positives: Positives = "pairs"  # what counts as a match beside the pair itself
     sentence_positives: Positives = "same_class"
     adversarial_kind: Literal["flipped_labels", "uniform_targets", "gradient_reversal"] = "flipped_labels"
@@ -155,12 +158,12 @@ LEAST_BATCH = 16  # images; matching learns little from fewer
 class TrainingConfig:
     """Batches, optimizer, schedule and selection."""
 
-    epochs: Count = 30
-    batch_size: Pairs = 64  # B, images of a batch; each with one random caption
+    epochs: Count = 20
+    batch_size: Pairs = 128  # B, images of a batch; each with one random caption
     learning_rate: Positive = 1e-3  # peak, Adam
     backbone_learning_rate: Positive = 2e-5  # peak, of blocks that are fine-tuned; VSE++
     beta_1: Share = 0.9  # Adam's first moment
-    weight_decay: NotNegative = 0.0  # decoupled (AdamW); word embeddings are left out
+    weight_decay: NotNegative = 2.0  # decoupled (AdamW); word embeddings are left out
     schedule: Literal["constant", "cosine", "exponential"] = "cosine"
     warmup_steps: CountOrNone = 100  # steps of linear warm-up
     decay_rate: Decay = 0.98  # per epoch, for schedule "exponential"
@@ -189,7 +192,7 @@ class EvaluationConfig:
     """What validation chooses by."""
 
     selection_score: Literal["sentence", "word", "fused"] = "fused"  # score that picks the best epoch
-    selection_texts: CountOrNone = 0  # first texts of an image that validation reads, to save time; 0 reads all
+    selection_texts: CountOrNone = 1  # first texts of an image that validation reads, to save time; 0 reads all
     fusion_metric: Literal["map", "recall", "balanced"] = "balanced"  # what the fusion weight maximises on validation
 
 

@@ -35,7 +35,7 @@ class Settings:
     margin: float = 0.2
     batch_size: int = 128
     epochs: int = 20
-    warmup_epochs: int = 1  # over the sum of all negatives
+    warmup_epochs: int = 5  # over the sum of all negatives; one pass over five texts a picture, as published
     clip_norm: float = 2.0  # global norm of the gradients
 
 

@@ -1,7 +1,7 @@
 """VSE++ (Faghri et al., VSE++: Improving Visual-Semantic Embeddings with Hard Negatives, BMVC 2018).
 
 A GRU's last state is the sentence, a linear map of the image's vector the image; the hardest negative of a batch is
-pushed away by a hinge, after one epoch over the sum of all negatives.
+pushed away by a hinge, after some epochs over the sum of all negatives.
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Settings:
     margin: float = 0.2
     batch_size: int = 128
     epochs: int = 30
-    warmup_epochs: int = 1  # over the sum of all negatives
+    warmup_epochs: int = 5  # over the sum of all negatives; one pass over five texts a picture, as published
     clip_norm: float = 2.0  # global norm of the gradients
 
 
