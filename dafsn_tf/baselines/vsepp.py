@@ -4,6 +4,7 @@ A GRU's last state is the sentence, a linear map of the image's vector the image
 pushed away by a hinge, after some epochs over the sum of all negatives.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,13 +26,14 @@ class Settings:
     """What validation chooses, and the published rest."""
 
     learning_rate: float = 5e-4  # Adam; a tenth in the second half of the epochs, as published
+    warmup: float = 0.5  # share of the epochs over the sum of all negatives; published: the first epoch of five texts
     dropout: float = 0.2  # on word embeddings and image vectors; published: 0
     dim: int = 1024  # D
     embedding_dim: int = 300
     margin: float = 0.2
     batch_size: int = 128
     epochs: int = 30
-    warmup_epochs: int = 5  # over the sum of all negatives; one pass over five texts a picture, as published
+    min_steps: int = 600  # small collections get more epochs, as by DAFSN's default
     clip_norm: float = 2.0  # global norm of the gradients
 
 
@@ -65,7 +67,8 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
     keras.utils.set_random_seed(seed)
     model = VSEPP(word_embedding(train, settings.embedding_dim), settings)
     pairs = Pairs(train, settings.batch_size, seed)
-    optimizer = stepped_adam(settings.learning_rate, pairs.steps * settings.epochs, settings.clip_norm)
+    epochs = max(settings.epochs, math.ceil(settings.min_steps / pairs.steps))
+    optimizer = stepped_adam(settings.learning_rate, pairs.steps * epochs, settings.clip_norm)
 
     @tf.function(reduce_retracing=True)
     def learn(word_ids: tf.Tensor, vectors: tf.Tensor, hardest: tf.Tensor) -> tf.Tensor:
@@ -78,7 +81,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 
     def step(texts: np.ndarray, images: np.ndarray, variants: np.ndarray, epochs_done: float) -> tf.Tensor:
         word_ids = trim_padding(tf.constant(train.word_ids[texts]))
-        hardest = tf.constant(epochs_done >= settings.warmup_epochs)
+        hardest = tf.constant(epochs_done >= settings.warmup * epochs)
         return learn(word_ids, tf.constant(train.image_vectors[images, variants]), hardest)
 
     encode_texts = tf.function(model.encode_texts, reduce_retracing=True)
@@ -87,12 +90,12 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
         sentences = encode(encode_texts, trim_padding(tf.constant(split.word_ids)))
         return sentences @ encode(model.encode_images, split.image_vectors[:, 0]).T
 
-    train_epochs(model, step, pairs, settings.epochs, score, validation, surroundings.write)
+    train_epochs(model, step, pairs, epochs, score, validation, surroundings.write)
     return score
 
 
 METHOD = Method(
     "vsepp",
     fit,
-    grid=tuple(Settings(rate, dropout) for rate in (2e-4, 5e-4, 1e-3) for dropout in (0.2, 0.4)),
+    grid=tuple(Settings(rate, warmup) for rate in (2e-4, 5e-4, 1e-3) for warmup in (1 / 6, 0.5)),
 )

@@ -192,6 +192,14 @@ def _card(model: DAFSN, name: str, terms: str) -> str:
         for direction, values in scores["fused"].items():
             figures = ", ".join(f"{metric} {values[metric]:.3f}" for metric in ("map@all", "recall@1", "recall@10"))
             lines.append(f"- {direction.replace('_', ' ')}: {figures}")
+    text = model.config.text
+    lines += [
+        "",
+        f"Limits: it knows the {len(model.assets.vocabulary):,} words of its training texts, in their language; all "
+        f"others share {text.oov_buckets} embeddings, and texts are cut after {text.max_words} words. What its "
+        "pictures did not show it cannot find. Scores rank; they are no probabilities. It learned whatever bias its "
+        "data have: do not use it to judge people.",
+    ]
     if terms:
         lines += ["", f"Terms: {terms}"]
     lines += ["", "```python", "from dafsn_tf import DAFSN", "", f'model = DAFSN.from_preset("{name}")', "```", ""]

@@ -143,6 +143,7 @@ def small():
             "text_hidden": 16,
             "batch_size": 20,
             "epochs": 2,
+            "min_steps": 0,
             **changes,
         }
         chosen = {name: value for name, value in sizes.items() if name in names}

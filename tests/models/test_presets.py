@@ -49,6 +49,7 @@ def test_kernels_are_half_precision_and_the_card_says_what_it_is(tmp_path):
     card = (folder / "README.md").read_text()
     assert "trained on toy" in card
     assert "for tests alone" in card
+    assert f"the {len(load_heads(folder).assets.vocabulary)} words of its training texts" in card
 
 
 def test_nothing_is_written_over_and_nothing_half(tmp_path):
