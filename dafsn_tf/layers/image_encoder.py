@@ -26,7 +26,7 @@ class ImageEncoder(keras.layers.Layer):
         global_layer: Inception-v3's layer for the whole image, one or several, such as "mixed7+mixed8".
         region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
         dropout: share of backbone features dropped in training, [0, 1).
-        region_dropout: share of whole regions dropped (set to zero) in training, [0, 1).
+        region_dropout: share of whole regions dropped in training, [0, 1): zero for the words, absent from a pooling.
         global_pooling: the image feature is made from the backbone's "mean" of `global_layer`, or from the "max" or
             "gpo" of the regions (`FeaturePooling`).
         flip_averaging: whether, outside training, pixels are seen mirrored too and the features averaged.
@@ -112,11 +112,13 @@ class ImageEncoder(keras.layers.Layer):
         regions, whole = backbone_features["regions"], backbone_features["global"]
         if self.region_standardizer is not None and self.global_standardizer is not None:
             regions, whole = self.region_standardizer(regions), self.global_standardizer(whole)
-        regions = self.whole_region_dropout(self.region_values_dropout(regions, training=training), training=training)
+        regions = self.region_values_dropout(regions, training=training)
+        kept = self.whole_region_dropout(ops.ones_like(regions[..., :1]), training=training)  # (B, R, 1)
         if self.pooling is None:
             whole = self.global_values_dropout(whole, training=training)
         else:
-            whole = self.pooling(regions, ops.ones_like(regions[..., 0]))
+            whole = self.pooling(regions, kept[..., 0] > 0)  # a dropped region is absent, not a vector of zeros
+        regions = regions * kept
         return {"region_features": self.region_projection(regions), "image_features": self.global_projection(whole)}
 
     def encode_pixels(self, images: Any, training: bool = False) -> dict[str, Any]:

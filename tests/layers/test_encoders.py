@@ -105,6 +105,23 @@ def test_heads_contract_over_frozen_features():
         heads()(tf.zeros((1, 75, 75, 3)))
 
 
+@pytest.mark.parametrize("pooling", ["max", "gpo"])
+def test_a_dropped_region_is_absent_from_the_pooling_and_zero_for_the_words(pooling):
+    keras.utils.set_random_seed(0)
+    encoder = ImageEncoder(
+        6, image_size=75, region_grid=2, region_dropout=0.4, global_pooling=pooling, include_backbone=False
+    )
+    encoder.build(None)
+    encoder.region_standardizer.mean.assign(np.ones(768))  # standardised, they are below 0
+    features = {"regions": tf.fill((8, 4, 768), 3.0), "global": tf.zeros((8, encoder.global_channels))}
+    whole, dropped = encoder(features), encoder(features, training=True)
+    zero = ~np.any(dropped["region_features"], axis=-1)
+    some = zero.any(axis=1) & ~zero.all(axis=1)
+    assert some.sum() >= 4
+    # All regions are alike, so any pooling of those that are there gives the same.
+    np.testing.assert_allclose(dropped["image_features"][some], whole["image_features"].numpy()[some], atol=1e-4)
+
+
 def test_standardizer_centres_and_scales_the_training_features():
     raw = np.random.default_rng(0).gamma(2.0, size=(40, 9, 5)).astype("float32")
     layer = FeatureStandardizer()
