@@ -71,11 +71,18 @@ ABLATIONS = {
         Ablation("words_log_mean_exp", {"model.word_pooling": "log_mean_exp"}, WORDS),
         Ablation("words_log_sum_exp", {"model.word_pooling": "log_sum_exp"}, WORDS),
         Ablation("words_mean", {"model.word_pooling": "mean"}, WORDS),
+        *(Ablation(f"sentence_{kind}", {"text.sentence_pooling": kind}) for kind in ("last", "mean", "max", "gpo")),
+        *(Ablation(f"image_{kind}", {"image.global_pooling": kind}, INCEPTION) for kind in ("mean", "max", "gpo")),
+        Ablation("hardest_negative", {"loss.matching": "hardest_negative"}),
         Ablation("k_1", {"discriminator.steps": 1}, ADVERSARY),
         Ablation("k_3", {"discriminator.steps": 3}, ADVERSARY),
         Ablation("k_5", {"discriminator.steps": 5}, ADVERSARY),
         Ablation("regions_17x17", {"image.region_layer": "mixed7", "image.region_grid": 0}, INCEPTION),
         Ablation("regions_6x6", {"image.region_layer": "mixed7", "image.region_grid": 6}, INCEPTION),
+        *(
+            Ablation(f"adversary_{kind}", {"loss.adversarial_kind": kind}, ADVERSARY)
+            for kind in ("flipped_labels", "uniform_targets", "gradient_reversal")
+        ),
         Ablation("adversary_on_words", {"discriminator.inputs": "local"}, ADVERSARY),
         Ablation("adversary_on_both", {"discriminator.inputs": "both"}, ADVERSARY),
     )
@@ -99,10 +106,11 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
     }
     chosen, left_out = {}, {}
     for name, ablation in ABLATIONS.items():
-        changed = ablation.apply(config)
         if not has[ablation.needs]:
             left_out[name] = f"it needs {ablation.needs}"
-        elif changed == config and name != FULL:
+            continue
+        changed = ablation.apply(config)
+        if changed == config and name != FULL:
             left_out[name] = "the full model is so"
         else:
             chosen[name] = changed

@@ -182,7 +182,8 @@ class DAFSN(keras.Model):
             optimizer: of the encoders and the label classifier.
             discriminator_optimizer: of the modality discriminator.
             discriminator_steps: k, discriminator steps for each step of the encoders; the configuration's by default.
-            total_steps: length of training, for the ramp of gradient reversal.
+            total_steps: length of training in steps, over which gradient reversal is ramped up; 1 reverses in full at
+                once.
             backbone_optimizer: of the blocks of a pre-trained backbone that learn too, "adam" by default.
             **kwargs: as in `keras.Model.compile`.
         """
