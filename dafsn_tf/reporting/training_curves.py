@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from dafsn_tf.models.dafsn import LOSSES
+from dafsn_tf.models.game import GRADIENTS
 from dafsn_tf.reporting import page
 from dafsn_tf.reporting.figure import COLOURS, LINES, MARKERS, PALE, Canvas, Drawing
 from dafsn_tf.reporting.measured import History, Measured
@@ -20,6 +21,9 @@ def training_section(measured: Sequence[Measured], canvas: Canvas) -> str:
     if trained:
         drawings = [_losses(canvas, number, *each) for number, each in enumerate(trained, start=1)]
         drawings.append(_discriminator(canvas, trained))
+        played = [(name, history) for name, history in trained if _plays(history)]
+        if played:
+            drawings.append(_gradients(canvas, played))
         drawings.append(_validation(canvas, trained))
         parts.append(page.panels(drawings))
         parts.append(page.folded("The last and the chosen epoch as a table", _table(trained)))
@@ -66,6 +70,30 @@ def _discriminator(canvas: Canvas, trained: Sequence[tuple[str, History]]) -> Dr
             "(the fresh probe under the map below is the fairer judge)."
         )
         return canvas.keep(axes, "training-discriminator", f"{title}: last epoch {said}.", caption)
+
+
+def _plays(history: History) -> bool:
+    return all(np.any(history.columns.get(name, 0) > 0) for name in GRADIENTS)
+
+
+def _gradients(canvas: Canvas, played: Sequence[tuple[str, History]]) -> Drawing:
+    title = "How hard the adversary pulls, beside all other losses"
+    with canvas.axes(title, "epoch", "norm of the gradient (log scale)") as axes:
+        shares = []
+        for number, (name, history) in enumerate(played):
+            for place, column in enumerate(GRADIENTS, start=len(GRADIENTS) * number):
+                of = "adversary" if column == "adversarial_gradient" else "other losses"
+                _epochs(axes, history.columns[column], place, f"{name}: {of}")
+            adversary, others = (history.columns[column] for column in GRADIENTS)
+            shares.append(f"{adversary[-1] / max(others[-1], 1e-30):.2g} for {name}")
+        axes.set_yscale("log")
+        canvas.legend(axes)
+        said = ", ".join(shares)
+        caption = (
+            "Norms at the features that the discriminator sees, each loss as it is weighted, mean of an epoch. In the "
+            f"last epoch the adversary's is this share of the others': {said}."
+        )
+        return canvas.keep(axes, "training-gradients", f"{title}: last epoch, share {said}.", caption)
 
 
 def _validation(canvas: Canvas, trained: Sequence[tuple[str, History]]) -> Drawing:

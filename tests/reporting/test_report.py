@@ -73,7 +73,8 @@ def test_every_figure_is_a_png_and_an_svg(report):
     folder = report[0] / "figures"
     drawn = {path.stem for path in folder.glob("*.svg")}
     assert {path.stem for path in folder.glob("*.png")} - drawn == {"gallery-1", "gallery-2"}
-    for name in ("precision-recall-image_to_text", "classes-text_to_image", "training-losses-1", "embeddings-2"):
+    names = ("precision-recall-image_to_text", "classes-text_to_image", "training-losses-1", "training-gradients")
+    for name in (*names, "embeddings-2"):
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert "<svg" in (folder / f"{name}.svg").read_text()
     assert not list(folder.glob(".*"))
