@@ -77,8 +77,8 @@ def _plays(history: History) -> bool:
 
 
 def _gradients(canvas: Canvas, played: Sequence[tuple[str, History]]) -> Drawing:
-    title = "How hard the adversary pulls, beside all other losses"
-    with canvas.axes(title, "epoch", "norm of the gradient (log scale)") as axes:
+    title = "How hard the adversary pulls"
+    with canvas.axes(title, "epoch", "norm of gradients (log scale)") as axes:
         shares = []
         for number, (name, history) in enumerate(played):
             for place, column in enumerate(GRADIENTS, start=len(GRADIENTS) * number):
@@ -87,13 +87,15 @@ def _gradients(canvas: Canvas, played: Sequence[tuple[str, History]]) -> Drawing
             adversary, others = (history.columns[column] for column in GRADIENTS)
             shares.append(f"{adversary[-1] / max(others[-1], 1e-30):.2g} for {name}")
         axes.set_yscale("log")
-        canvas.legend(axes)
+        canvas.legend(axes, columns=2)
         said = ", ".join(shares)
         caption = (
             "Norms at the features that the discriminator sees, each loss as it is weighted, mean of an epoch. In the "
             f"last epoch the adversary's is this share of the others': {said}."
         )
-        return canvas.keep(axes, "training-gradients", f"{title}: last epoch, share {said}.", caption)
+        return canvas.keep(
+            axes, "training-gradients", f"{title}: last epoch, share of the other losses' gradient {said}.", caption
+        )
 
 
 def _validation(canvas: Canvas, trained: Sequence[tuple[str, History]]) -> Drawing:
