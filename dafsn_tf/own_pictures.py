@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
+from dafsn_tf.data.pictures import SUFFIXES, PictureError, decoder_settings, normalize_picture
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.evaluation.fusion import Fusion
@@ -22,7 +22,6 @@ from dafsn_tf.reporting.pictures import Found, gallery
 from dafsn_tf.retrieval import Encoder, Index
 from dafsn_tf.runs import Run, complete_model
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 _BATCH = 16
 _SHOWN = 5
 
@@ -49,7 +48,7 @@ class PictureFolder:
 
     Args:
         run: with a text encoder whose words the questions are in.
-        folder: of pictures; their files end in one of `SUFFIXES`.
+        folder: of pictures; their files end in one of `data.pictures.SUFFIXES`.
         write: receives progress, a line at a time.
 
     Raises:

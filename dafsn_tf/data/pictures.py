@@ -16,6 +16,7 @@ from PIL import Image
 from dafsn_tf.preprocessing.status import Status
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")  # of their files, where a folder is looked through
 _LOSSLESS = {"PNG", "GIF", "BMP"}
 _SMALL = 256  # pixels of the longer side up to which lossless sources stay lossless
 _JPEG_LIMIT = 65_500  # pixels a side that libjpeg writes

@@ -16,11 +16,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dafsn_tf.data.items import Item
+from dafsn_tf.data.pictures import SUFFIXES
 from dafsn_tf.data.problems import Problems
 from dafsn_tf.data.sources.lines import describe_folder, read_lines
 from dafsn_tf.errors import DataError
-
-_IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp"}
 
 
 def read(source: Path, problems: Problems) -> Iterator[Item]:
@@ -53,7 +52,7 @@ def _read_class(photographs: Path, sentences: Path, problems: Problems) -> Itera
             texts_of[stem] = path
     described = set()
     for path in _files(photographs):
-        if path.suffix.lower() not in _IMAGE_SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES:
             problems.skip("file that is neither photograph nor text")
         elif path.stem not in texts_of:
             problems.add("missing_text", path, f"there is no {sentences / path.stem}.txt")
