@@ -20,6 +20,7 @@ from dafsn_tf.baselines.tasks import (
     collection_name,
     completed,
     preset_of,
+    read_record,
     read_splits,
     tasks_of,
 )
@@ -87,8 +88,11 @@ def compare(
     def chooser() -> Trials:
         return Trials(first, config, out, write)
 
+    found = [read_record(task, None) for task in tasks if task.file.exists()]
+
     def make(task: Task) -> Record:
         here = trials(task.data)
+        _refuse_other_inputs([*found, {"inputs": here.description}], out)
         return here.dafsn(task.seed) if task.method == "dafsn" else here.peer(METHODS[task.method], task.seed)
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or methods)]
@@ -101,6 +105,10 @@ def compare(
         skipped,
         apart=", choices of settings apart",
     )
-    if len({json.dumps(run["inputs"], sort_keys=True) for run in done.runs}) > 1:
-        raise RunError(f"The runs in {out} read different features or words; name another folder by --out.")
+    _refuse_other_inputs(done.runs, out)
     return done
+
+
+def _refuse_other_inputs(runs: Sequence[Record], out: Path) -> None:
+    if len({json.dumps(run["inputs"], sort_keys=True) for run in runs}) > 1:
+        raise RunError(f"The runs in {out} read different features or words; name another folder by --out.")

@@ -184,6 +184,9 @@ def test_runs_of_other_features_or_settings_are_refused(methods, data, config, t
     file.write_text(json.dumps(record))
     with pytest.raises(RunError, match="different features or words"):
         baselines.compare([data], out, methods=methods[:2], config=config, **options)
+    with pytest.raises(RunError, match="different features or words"):
+        baselines.compare([data], out, methods=methods, config=config, **options)
+    assert not list(out.glob("*semantic_matching-*"))  # refused before any work
 
 
 def test_damsm_is_the_preset_on_the_comparisons_features(config):
