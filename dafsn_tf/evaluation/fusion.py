@@ -8,6 +8,7 @@ How sharp the posteriors are first made is chosen on validation too: dropout and
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, replace
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from dafsn_tf.evaluation.protocols import DIRECTIONS, Collection, Directions, se
 FusionMetric = Literal["map", "recall", "balanced"]
 
 SHARPNESS = (1.0, 2.0)  # powers of the class posteriors that are tried
-_TOLERANCE = 0.005  # of a metric in [0, 1]: what is nearer to the best than that, validation cannot tell from it
+_TOLERANCE = 0.0025  # of a metric in [0, 1]: what is nearer to the best than that, validation cannot tell from it
 _STEPS = 20  # weights tried: 0, 1/20, ..., 1
 _LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding, and the score says nothing
 
@@ -95,10 +96,10 @@ def fit_fusion(
     """Return the fusion of validation scores whose weights are best by `metric`, averaged over both directions.
 
     Weights 0, .05, ..., 1 are tried under the protocol of `selection_metrics`: first the word score's, then the label
-    score's beside it, with the sharpness that allows the best, then the word score's again. Of those within .005 of the
-    best the weight nearest .5 is taken, as CART's rule of one standard error prefers the plainest of what is about as
-    good (Breiman et al., 1984): a hundred pictures cannot tell such weights apart, and the extreme ones are lucky. A
-    score that is the same for every pair counts nothing.
+    score's beside it with each sharpness, then the word score's again. Then the label's and the word's weight go as
+    near to .5 as costs no more than .0025 in all, as CART's rule of one standard error prefers the plainest of what is
+    about as good (Breiman et al., 1984): extreme weights are often lucky ones. Of equals the nearest to .5 stays, and
+    the first sharpness. A score that is the same for every pair counts nothing.
 
     Args:
         sentence: (N, B) scores of the validation split.
@@ -114,31 +115,33 @@ def fit_fusion(
     if sentence.shape != word.shape:
         raise RunError(f"sentence scores have the shape {sentence.shape}, word scores {word.shape}; they must agree.")
 
+    @cache
     def value(fusion: Fusion) -> float:
         label = labels[fusion.label_sharpness] if labels and fusion.label_weight else None
         return _value(selection_metrics(fusion.apply(sentence, word, label), collection), metric)
 
-    def with_best(name: str, fusion: Fusion) -> tuple[float, Fusion]:
-        """Return the best value that a weight allows, and the fusion with the weight to take."""
-        # From the middle outwards: the first that is good enough is the nearest to one half, and the first of equals.
+    def weighted(name: str, fusion: Fusion) -> list[Fusion]:
+        """Return the fusion with each weight, from the middle outwards: the first of equals is the nearest to .5."""
         weights = sorted((step / _STEPS for step in range(_STEPS + 1)), key=lambda weight: abs(weight - 0.5))
-        fusions = [replace(fusion, **{name: weight}) for weight in weights]
-        values = [value(fusion) for fusion in fusions]
-        best = max(values)
-        return best, next(fusion for fusion, value in zip(fusions, values, strict=True) if value >= best - _TOLERANCE)
+        return [replace(fusion, **{name: weight}) for weight in weights]
 
-    fusion = Fusion(*_moments("sentence", sentence), *_moments("word", word), weight=0.5 if weight is None else weight)
-    if weight is None:
-        _, fusion = with_best("weight", fusion)
-    if not labels:
-        return fusion
-    sharpened = []
-    for sharpness, scores in labels.items():
-        mean, deviation = _moments("label", scores)
-        labelled = replace(fusion, label_mean=mean, label_deviation=deviation, label_sharpness=sharpness)
-        sharpened.append(with_best("label_weight", labelled))
-    _, fusion = max(sharpened, key=lambda found: found[0])  # of equals the first
-    return with_best("weight", fusion)[1] if weight is None and fusion.label_weight < 1 else fusion
+    best = Fusion(*_moments("sentence", sentence), *_moments("word", word), weight=0.5 if weight is None else weight)
+    free = ["weight"] if weight is None else []
+    for name in free:
+        best = max(weighted(name, best), key=value)
+    if labels:
+        moments = {sharpness: _moments("label", scores) for sharpness, scores in labels.items()}
+        sharpened = [
+            replace(best, label_mean=mean, label_deviation=deviation, label_sharpness=sharpness)
+            for sharpness, (mean, deviation) in moments.items()
+        ]
+        best = max((each for fusion in sharpened for each in weighted("label_weight", fusion)), key=value)
+        for name in free if best.label_weight < 1 else ():
+            best = max(weighted(name, best), key=value)
+    enough = value(best) - _TOLERANCE
+    for name in (*(["label_weight"] if labels else ()), *free):
+        best = next(fusion for fusion in weighted(name, best) if value(fusion) >= enough)
+    return best
 
 
 def _moments(name: str, scores: np.ndarray) -> tuple[float, float]:
