@@ -228,9 +228,9 @@ def _choices(folder: str) -> list[str]:
         return []
     lines = [
         "",
-        "Settings of the peers, chosen on each split's validation images with seed 0 (DAFSN's are its preset's):",
+        "Settings of the peers, chosen on validation images with seed 0 (DAFSN's are its preset's); how often each:",
         "",
-        "| method | tried a split | chosen |",
+        "| method | settings tried | chosen |",
         "|---|---|---|",
     ]
     for method, choices in tuned.items():
