@@ -223,7 +223,8 @@ def _choices(folder: str) -> list[str]:
     for path in _files(folder):
         if path.name.startswith(TUNING):
             choice = json.loads(path.read_text())
-            tuned.setdefault(choice["method"], []).append(choice)
+            if "chosen" in choice:  # else it was interrupted, and goes on from what it has tried
+                tuned.setdefault(choice["method"], []).append(choice)
     if not tuned:
         return []
     lines = [

@@ -83,7 +83,7 @@ def test_what_was_fitted_for_the_choice_is_not_fitted_again(toy_split, tmp_path,
         trials = Trials()
         trials.out, trials.collection, trials.description = tmp_path / str(seed), "toy", {}
         trials.out.mkdir()
-        trials.write = [].append
+        trials.write, trials.chooser = [].append, None
         vars(trials).update(_train=splits["train"], _validation=splits["validation"])
         FITS.clear()
         assert trials.fit(METHOD, seed).settings is METHOD.grid[1]

@@ -8,10 +8,18 @@ from dafsn_tf.losses import discriminator_loss, matching_loss
 from dafsn_tf.models import DAFSN
 from dafsn_tf.models.dafsn import cosine_scores
 
-TINY = {
-    "text": {"embedding_dim": 6, "word_dropout": 0.2, "oov_buckets": 3},
-    "image": {"backbone": "small_cnn", "image_size": 16},
-    "model": {"dim": 8},
+TINY = {  # the published form, small
+    "text": {
+        "embedding_dim": 6,
+        "dropout": 0.5,
+        "word_dropout": 0.2,
+        "oov_buckets": 3,
+        "sentence_pooling": "last",
+        "word_features": "lstm",
+    },
+    "image": {"backbone": "small_cnn", "image_size": 16, "dropout": 0.0},
+    "model": {"dim": 8, "gamma1": 5.0, "similarity": "product", "word_pooling": "log_mean_exp"},
+    "loss": {"gamma3": 10.0, "word_weight": 1.0, "fused_weight": 0.0, "adversarial_weight": 0.1},
     "discriminator": {"hidden_dim": 8},
 }
 
