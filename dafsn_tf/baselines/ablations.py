@@ -9,7 +9,7 @@ from dafsn_tf.config import Config
 FULL = "full"
 
 CLASSES, ADVERSARY, INCEPTION = "classes", "an adversary", "Inception-v3's regions"
-WORDS, FUSED = "a loss of words", "a loss of fused scores"
+WORDS, FUSED, VECTORS = "a loss of words", "a loss of fused scores", "pre-trained word vectors"
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ ABLATIONS = {
             {"loss.label_weight": 0.0, "loss.sentence_positives": "pairs", "loss.word_positives": "pairs"},
             CLASSES,
         ),
+        Ablation("without_word_vectors", {"text.embeddings": "none"}, VECTORS),
         Ablation("words_by_product", {"model.similarity": "product", "model.gamma1": 5.0}, WORDS),
         Ablation("words_by_cosine", {"model.similarity": "cosine", "model.gamma1": 10.0}, WORDS),
         Ablation("words_in_context", {"text.word_features": "lstm"}, WORDS),
@@ -102,6 +103,7 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
         ADVERSARY: config.loss.adversarial_weight > 0,
         WORDS: config.loss.learns_words,
         FUSED: config.loss.fused_weight > 0,
+        VECTORS: config.text.embeddings != "none",
         INCEPTION: config.image.backbone == "inception_v3",
     }
     chosen, left_out = {}, {}

@@ -24,11 +24,12 @@ class Settings:
 
     components: int = 128  # principal components kept of each side
     power: float = 1.0  # of the canonical correlations that weight the projections
+    vector_weight: float = 0.0  # of pre-trained word vectors beside tf-idf, see `BagsOfWords`
 
 
 def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
     """Return the scorer of projections learned from every training sentence with its image."""
-    bags = BagsOfWords(train)
+    bags = BagsOfWords(train, settings.vector_weight)
     sentences = bags.sentences(train)
     images, variants, width = train.image_vectors.shape
     components = min(settings.components, images - 1, width, sentences.shape[1] - 1)
@@ -95,8 +96,10 @@ def _canonical_directions(white_texts: np.ndarray, white_images: np.ndarray, tex
 METHOD = Method(
     "cca",
     fit,
-    grid=tuple(
-        Settings(components, power)  # a small vocabulary has fewer components: then powers alone differ
-        for components, power in ((128, 0.5), (128, 2.0), (256, 2.0), (256, 4.0), (1024, 1.0), (1024, 2.0))
+    grid=(  # a small vocabulary has fewer components: then powers and word vectors alone differ
+        Settings(256, 4.0),
+        Settings(1024, 2.0),
+        *(Settings(components, power, vector_weight=2.0) for components, power in ((128, 2.0), (256, 4.0))),
+        *(Settings(1024, power, vector_weight=1.0) for power in (1.0, 2.0)),
     ),
 )

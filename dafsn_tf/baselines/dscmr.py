@@ -27,6 +27,7 @@ class Settings:
 
     discrimination_weight: float = 1e-3  # lambda, of J2; as published
     dropout: float = 0.5  # on image vectors; published: 0
+    vector_weight: float = 0.0  # of pre-trained word vectors beside tf-idf, see `BagsOfWords`
     invariance_weight: float = 0.1  # eta, of J3; as published
     hidden: int = 1024  # of each modality's own layer
     dim: int = 1024  # D
@@ -95,7 +96,7 @@ def _lengths(vectors: Any) -> Any:
 def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
     """Return the scorer of the best epoch, cosines in the common space."""
     keras.utils.set_random_seed(seed)
-    bags = BagsOfWords(train)
+    bags = BagsOfWords(train, settings.vector_weight)
     sentences = bags.sentences(train)
     model = DSCMR(train.labels.shape[1], settings)
     pairs = Pairs(train, settings.batch_size, seed)
@@ -132,6 +133,10 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "dscmr",
     fit,
-    grid=tuple(Settings(weight, dropout) for weight in (1e-3, 1e-1, 1.0) for dropout in (0.5, 0.7)),
+    grid=tuple(
+        Settings(weight, dropout, vectors)
+        for weight, dropout in ((1e-3, 0.5), (1e-1, 0.7), (1.0, 0.7))
+        for vectors in (0.0, 1.0)
+    ),
     needs_labels=True,
 )

@@ -22,11 +22,12 @@ class Settings:
     image_strength: float = 0.01  # C of the images' regression, the inverse of its regularisation
     text_strength: float = 1.0  # C of the texts'
     sharpness: float = 1.0  # power of the posteriors
+    vector_weight: float = 0.0  # of pre-trained word vectors beside tf-idf, see `BagsOfWords`
 
 
 def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
     """Return the scorer p(class | text) . p(class | image) of sharpened posteriors, each sentence a text of its own."""
-    bags = BagsOfWords(train)
+    bags = BagsOfWords(train, settings.vector_weight)
     variants, width = train.image_vectors.shape[1:]
     images = _classifier(
         train.image_vectors.reshape(-1, width), np.repeat(train.labels, variants, axis=0), settings.image_strength
@@ -55,10 +56,11 @@ METHOD = Method(
     "semantic_matching",
     fit,
     grid=(
-        Settings(0.001, 1.0),
-        Settings(0.01, 1.0),
-        Settings(0.0003, 0.3, sharpness=2.0),
-        *(Settings(strength, 1.0, sharpness=2.0) for strength in (0.0001, 0.0003, 0.001)),
+        Settings(0.001),
+        *(
+            Settings(strength, sharpness=2.0, vector_weight=weight)
+            for strength, weight in ((0.0001, 0.0), (0.0003, 0.0), (0.0001, 0.5), (0.0003, 0.5), (0.0003, 1.0))
+        ),
     ),
     needs_labels=True,
 )

@@ -33,6 +33,46 @@ def test_rare_words_weigh_more_than_common_ones(toy_split):
     assert vector[1] / vector[0] == pytest.approx(np.log(5 / 2) + 1)  # idf = 1 + log (1 + 4) / (1 + 1), against 1
 
 
+@pytest.fixture
+def vectors_file(tmp_path):
+    """Word vectors of some of the toy vocabulary's words, and the same as (23, 4), zero where a word has none."""
+    vectors = np.random.default_rng(5).normal(size=(23, 4)).astype("float32")
+    vectors[15:] = 0  # words of the noise, ids 18 and above
+    rows = [f"word{number} " + " ".join(f"{value:.6f}" for value in vectors[number]) for number in range(15)]
+    file = tmp_path / "vectors.txt"
+    file.write_text("\n".join(rows))
+    return file, vectors
+
+
+def with_vectors(split, file):
+    text = dataclasses.replace(split.config.text, embeddings=str(file))
+    return dataclasses.replace(split, config=dataclasses.replace(split.config, text=text))
+
+
+def test_word_vectors_stand_beside_bags_at_their_weight(toy_split, vectors_file):
+    file, vectors = vectors_file
+    train, validation = (with_vectors(toy_split(name, images=30), file) for name in ("train", "validation"))
+    plain, bags = BagsOfWords(train), BagsOfWords(train, vector_weight=0.5)
+    columns = np.unique(train.word_ids[train.word_ids >= 3]) - 3
+
+    def meanings(tf_idf):
+        rows = tf_idf @ vectors[columns]
+        return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+    centre = meanings(plain.sentences(train).toarray()).mean(axis=0)
+    for split in (train, validation):
+        for kind in ("sentences", "documents"):
+            tf_idf, both = getattr(plain, kind)(split).toarray(), getattr(bags, kind)(split).toarray()
+            np.testing.assert_array_equal(both[:, : len(columns)], tf_idf)
+            np.testing.assert_allclose(both[:, len(columns) :], 0.5 * (meanings(tf_idf) - centre), atol=1e-5)
+
+
+def test_without_pre_trained_vectors_bags_are_tf_idf_alone(toy_split):
+    train = toy_split("train", images=20)
+    bags = [BagsOfWords(train, vector_weight=weight).sentences(train).toarray() for weight in (0.0, 1.0)]
+    np.testing.assert_array_equal(*bags)
+
+
 @pytest.mark.parametrize("power", [1.0, 4.0])
 def test_cca_equals_the_canonical_variates_of_plain_linear_algebra(toy_split, power):
     train, validation = toy_split("train", images=60), toy_split("validation", images=15)
