@@ -2,7 +2,8 @@
 
 A configuration is one file (`load_config("shapes")` for a preset, or a path), then `--set section.field=value`.
 The resolved configuration is stored with every run and every exported version. Defaults are those of the preset
-`default`, but for `training.min_steps`: epochs said in Python are epochs.
+`default`, but for `training.min_steps` and the `training.weight_decay` that goes with it: what is said in Python does
+not depend on the collection.
 """
 
 import dataclasses
@@ -170,21 +171,25 @@ class TrainingConfig:
     clip_norm: NotNegative = 5.0  # global norm of the gradients; 0 does not clip
     patience: CountOrNone = 0  # epochs without a better validation score before training stops; 0 never stops early
     mixed_precision: Literal["float32", "mixed_bfloat16"] = "float32"
-    min_steps: CountOrNone = 0  # fewest steps in all: small collections get smaller batches and more epochs
+    min_steps: CountOrNone = 0  # fewest steps in all; not 0: batches, epochs and decay suit the collection's size
     weight_averaging: Share = 0.0  # decay, a step, of a moving average of weights that is used in their place; 0: none
     from_preset: str = "none"  # heads begin as "none", or as those of a shipped model or a folder of save_to_preset
 
     def for_images(self, images: int) -> "TrainingConfig":
-        """Return the batches and epochs that suit a number of training images, at least 2.
+        """Return the batches, epochs and weight decay that suit a number of training images, at least 2.
 
         Batches are never larger than the collection. With `min_steps`, an epoch has at least `LEAST_BATCHES` of them as
-        long as they hold `LEAST_BATCH` images, and there are as many epochs as the steps take.
+        long as they hold `LEAST_BATCH` images, there are as many epochs as the steps take, and the weight decay is that
+        of `LEAST_BATCHES` batches an epoch: with more of them it is smaller in proportion, so that weights forget at
+        the same rate by epoch (Wang and Aitchison, How to set AdamW's weight decay as you scale model and dataset size,
+        2024).
         """
-        size = min(self.batch_size, images)
+        size, decay = min(self.batch_size, images), self.weight_decay
         if self.min_steps:
             size = min(size, max(images // LEAST_BATCHES, min(LEAST_BATCH, images)))
+            decay *= min(1.0, LEAST_BATCHES / (images // size))
         epochs = max(self.epochs, -(-self.min_steps // (images // size)))
-        return dataclasses.replace(self, batch_size=size, epochs=epochs)
+        return dataclasses.replace(self, batch_size=size, epochs=epochs, weight_decay=decay)
 
 
 @dataclass(frozen=True)
@@ -254,7 +259,7 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
     """Return the configuration of a preset or a TOML file, with overrides `section.field=value` applied in order.
 
     A table `[search]` is left to `dafsn tune`. An override of `training.epochs` is kept to: it sets
-    `training.min_steps` to 0, where no override names that.
+    `training.min_steps` to 1 step, where there were more and no override names that.
 
     Raises:
         ConfigError: no such preset or file, one that cannot be read or is not TOML, or anything that
@@ -277,7 +282,8 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
     values.pop("search", None)  # what `dafsn tune` searches, for its own eyes
     overridden = [_apply_override(values, override) for override in overrides]
     if "training.epochs" in overridden and "training.min_steps" not in overridden:
-        values["training"]["min_steps"] = 0  # who asks for a number of epochs gets that number
+        training = values["training"]
+        training["min_steps"] = min(1, training.get("min_steps", 0))  # who asks for a number of epochs gets that number
     return Config.from_dict(values, where=name)
 
 

@@ -121,12 +121,25 @@ def test_without_a_least_number_of_steps_only_the_batch_fits_itself():
     assert (training.batch_size, training.epochs) == (60, 20)
 
 
+@pytest.mark.parametrize(("images", "batches"), [(60, 3), (800, 8), (6000, 46), (30_000, 234)])
+def test_weights_forget_at_one_rate_by_epoch_but_in_the_smallest_collections(images, batches):
+    training = load_config("default").training
+    fitted = training.for_images(images)
+    assert images // fitted.batch_size == batches
+    assert fitted.weight_decay == pytest.approx(training.weight_decay * min(1, 8 / batches))
+    assert replace(training, min_steps=0).for_images(images).weight_decay == training.weight_decay
+
+
 def test_who_asks_for_epochs_gets_them():
-    assert load_config("default").training.min_steps > 0
-    assert load_config("default", ["training.epochs=3"]).training.min_steps == 0
+    assert load_config("default").training.min_steps > 1
+    asked = load_config("default", ["training.epochs=3"]).training
+    assert (asked.for_images(60).epochs, asked.for_images(6000).epochs) == (3, 3)
+    assert asked.for_images(6000).weight_decay < asked.weight_decay
+    assert load_config("flickr8k", ["training.epochs=3"]).training.min_steps == 0
     assert load_config("default", ["training.epochs=3", "training.min_steps=9"]).training.min_steps == 9
 
 
 def test_fields_not_named_are_those_of_the_preset_default():
     """What validation found best for photographs (benchmarks/RESULTS.md) is what no one has to ask for."""
-    assert replace(Config(), training=replace(Config().training, min_steps=600)) == load_config("default")
+    suited = replace(Config().training, min_steps=600, weight_decay=10.0)
+    assert replace(Config(), training=suited) == load_config("default")
