@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from hard_settings import few
 from keras.utils import set_random_seed
 
 from dafsn_tf.baselines.record import run_record
@@ -34,6 +33,7 @@ from dafsn_tf.models import DAFSN
 from dafsn_tf.models.game import GRADIENTS
 from dafsn_tf.preprocessing.text import TextPreprocessor
 from dafsn_tf.runs import load_backbone, write_json
+from hard_settings import few
 
 PAIRS = 32  # of a step; where there are rows without a partner, as many of these
 METHODS = {  # kind and weight of the adversary, and whether it sees what has no partner
