@@ -31,12 +31,11 @@ class BagsOfWords:
     def __init__(self, train: Split, vector_weight: float = 0.0) -> None:
         options: Any = {"analyzer": list, "sublinear_tf": True, "dtype": np.float32}  # texts come as lists of words
         self._vectorizer = TfidfVectorizer(**options)
-        self._vectorizer.fit(self._known_words(train))
+        bags = self._vectorizer.fit_transform(self._known_words(train))
         self._weight = vector_weight if train.config.text.embeddings != "none" else 0.0
         if self._weight:
             self._vectors = self._word_vectors(train)
-            self._mean = np.zeros(self._vectors.shape[1], np.float32)
-            self._mean = self._meanings(self._vectorizer.transform(self._known_words(train))).mean(axis=0)
+            self._mean = self._meanings(bags).mean(axis=0)
 
     def sentences(self, split: Split) -> Any:
         """Return each text's vector, (N, W) or (N, W + d)."""
@@ -52,18 +51,19 @@ class BagsOfWords:
     def _complete(self, bags: Any) -> Any:
         if not self._weight:
             return bags
-        return sparse.hstack([bags, sparse.csr_matrix(self._weight * self._meanings(bags))], format="csr")
+        meanings = self._weight * (self._meanings(bags) - self._mean)
+        return sparse.hstack([bags, sparse.csr_matrix(meanings)], format="csr")
 
     def _meanings(self, bags: Any) -> np.ndarray:
-        """Return what bags (N, W) mean, (N, d) float32; zero before centring where no word has a vector."""
-        return normalize(bags @ self._vectors) - self._mean
+        """Return what bags (N, W) mean before centring, (N, d) float32; zero where no word has a vector."""
+        return normalize(bags @ self._vectors)
 
     def _word_vectors(self, train: Split) -> np.ndarray:
         """Return the vectors (W, d) of the columns' words, zero where a word has none."""
         words = [train.vocabulary[word - train.first_word] for word in self._vectorizer.get_feature_names_out()]
         found, known = word_vectors(train.config.text.embeddings, words)
-        vectors = np.zeros((len(words), known.shape[1]), np.float32)
-        vectors[found] = known
+        vectors = np.zeros((len(words), max(known.shape[1], 1)), np.float32)  # a column even where no word has one
+        vectors[found, : known.shape[1]] = known
         return vectors
 
     def _known_words(self, split: Split) -> Iterator[list[int]]:

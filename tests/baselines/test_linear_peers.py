@@ -73,6 +73,16 @@ def test_without_pre_trained_vectors_bags_are_tf_idf_alone(toy_split):
     np.testing.assert_array_equal(*bags)
 
 
+def test_words_of_which_none_has_a_vector_are_tf_idf_alone(toy_split, tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("elsewhere 0.5 1.0")
+    train = toy_split("train", images=20)
+    plain, bags = BagsOfWords(train), BagsOfWords(with_vectors(train, file), vector_weight=1.0)
+    rows = bags.sentences(train).toarray()
+    np.testing.assert_array_equal(rows[:, :-1], plain.sentences(train).toarray())
+    assert not rows[:, -1].any()
+
+
 @pytest.mark.parametrize("power", [1.0, 4.0])
 def test_cca_equals_the_canonical_variates_of_plain_linear_algebra(toy_split, power):
     train, validation = toy_split("train", images=60), toy_split("validation", images=15)
