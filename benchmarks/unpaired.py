@@ -25,6 +25,7 @@ from keras.utils import set_random_seed
 from dafsn_tf.baselines.ablations import FULL
 from dafsn_tf.baselines.record import run_record
 from dafsn_tf.config import Config, load_config
+from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.evaluate import all_pairs_scores, choose_fusion, fused_scores
@@ -157,10 +158,10 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
+    digest = Manifest.read(options.data).digest[:8]
     options.out.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
         for method in options.methods:
-            digest = open_split(options.data, "train").manifest.digest[:8]
             file = options.out / f"{method}-unpaired-{digest}-{seed}.json"
             if not file.exists():
                 record = run(options.data, load_config(options.config), method, options.share, seed)

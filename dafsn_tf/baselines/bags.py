@@ -56,7 +56,8 @@ class BagsOfWords:
 
     def _meanings(self, bags: Any) -> np.ndarray:
         """Return what bags (N, W) mean before centring, (N, d) float32; zero where no word has a vector."""
-        return normalize(bags @ self._vectors)
+        meanings: Any = normalize(bags @ self._vectors)
+        return meanings
 
     def _word_vectors(self, train: Split) -> np.ndarray:
         """Return the vectors (W, d) of the columns' words, zero where a word has none."""
