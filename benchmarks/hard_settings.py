@@ -9,6 +9,7 @@ DATA is a prepared collection; OUT is a source for `dafsn prepare jsonl`. Valida
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from dafsn_tf.data.items import SPLITS
 from dafsn_tf.data.records import RecordSplit, open_split
+from dafsn_tf.errors import DafsnError, DataError
 
 Texts = Sequence[Sequence[str]]
 
@@ -55,11 +57,12 @@ def _drawn(records: RecordSplit, share: float, chance: np.random.Generator) -> n
 
 def write(data: Path, out: Path, setting: str, share: float, seed: int) -> None:
     """Write pictures and captions.jsonl."""
-    chance = np.random.default_rng(seed)
+    chance, splits = np.random.default_rng(seed), {split: open_split(data, split) for split in SPLITS}
+    if setting == "wrong_labels" and len(splits["train"].manifest.classes) < 2:
+        raise DataError(f"{data} has fewer than two classes, so none of its labels can be wrong: name another setting.")
     out.mkdir(parents=True)
     with (out / "captions.jsonl").open("w", encoding="utf-8") as lines:
-        for split in SPLITS:
-            records = open_split(data, split)
+        for split, records in splits.items():
             rows, labels, texts = np.arange(len(records)), records.labels, records.texts
             if split == "train" and setting == "few":
                 rows = few(records, share, chance)
@@ -79,17 +82,27 @@ def write(data: Path, out: Path, setting: str, share: float, seed: int) -> None:
                 lines.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
+def share_of(text: str) -> float:
+    """Return a share that the command line names, above 0 and at most 1."""
+    if not 0 < (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"a share is above 0 and at most 1, not {text}")
+    return share
+
+
 def main() -> None:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="a prepared collection")
     parser.add_argument("out", type=Path, help="folder that does not exist yet")
     parser.add_argument("setting", choices=("few", "wrong_labels", "wrong_texts"))
-    parser.add_argument("share", type=float)
+    parser.add_argument("share", type=share_of, help="above 0, at most 1")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     write(options.data, options.out, options.setting, options.share, options.seed)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (DafsnError, OSError) as error:
+        sys.exit(f"error: {error}")

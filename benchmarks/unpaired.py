@@ -13,6 +13,7 @@ them; one that is there is not made again.
 
 import argparse
 import dataclasses
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,16 +28,17 @@ from dafsn_tf.baselines.record import run_record
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import RecordSplit, open_split
+from dafsn_tf.errors import DafsnError, DataError
 from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.evaluate import all_pairs_scores, choose_fusion, fused_scores
 from dafsn_tf.evaluation.modality_gap import modality_gap
-from dafsn_tf.fitting import image_inputs, initial_model, training_vocabulary
+from dafsn_tf.fitting import compile_model, image_inputs, initial_model, training_vocabulary
 from dafsn_tf.losses import adversarial_loss
 from dafsn_tf.models import DAFSN
 from dafsn_tf.models.game import GRADIENTS
 from dafsn_tf.preprocessing.text import TextPreprocessor
 from dafsn_tf.runs import load_backbone, write_json
-from hard_settings import few
+from hard_settings import few, share_of
 
 PAIRS = 32  # of a step; where there are rows without a partner, as many of these
 METHODS = {  # kind and weight of the adversary, and whether it sees what has no partner
@@ -106,6 +108,12 @@ def run(data: Path, config: Config, method: str, share: float, seed: int) -> dic
     began = time.monotonic()
     records = {split: open_split(data, split) for split in ("train", "validation", "test")}
     train = records["train"]
+    paired = few(train, share, np.random.default_rng(0))
+    if min(len(paired), len(train) - len(paired)) < PAIRS:
+        raise DataError(
+            f"--share {share} leaves {len(paired)} of {len(train)} training pictures their texts; a step needs {PAIRS} "
+            f"that keep them and {PAIRS} that do not: name another share, or a larger collection."
+        )
     inputs = image_inputs(config, data, records, load_backbone(config.image), print)
     vocabulary = training_vocabulary(config, train)
     preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
@@ -115,15 +123,8 @@ def run(data: Path, config: Config, method: str, share: float, seed: int) -> dic
     model: Any = PartlyPaired(config, plain.vocabulary_size, plain.num_classes, include_backbone=False)
     model.build()
     model.set_weights(plain.get_weights())
+    compile_model(model, config, len(train))
     per_epoch = len(train) // config.training.batch_size
-    optimizer = plain.optimizer.from_config(plain.optimizer.get_config())
-    optimizer.exclude_from_weight_decay(var_list=[model.text_encoder.embedding.embeddings])  # as `initial_model` does
-    model.compile(
-        optimizer=optimizer,
-        discriminator_optimizer=plain.discriminator_optimizer.from_config(plain.discriminator_optimizer.get_config()),
-        total_steps=per_epoch * config.training.epochs,
-    )
-    paired = few(train, share, np.random.default_rng(0))
     batches = steps(train, word_ids, inputs["train"], paired, everything, seed)
     shapes = {name: tf.TensorSpec(rows.shape, rows.dtype) for name, rows in next(batches).items()}
     stream = tf.data.Dataset.from_generator(lambda: batches, output_signature=shapes)
@@ -154,20 +155,23 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a prepared collection")
     parser.add_argument("out", type=Path, help="folder of the runs")
     parser.add_argument("--config", default="pascal_sentence")
-    parser.add_argument("--share", type=float, default=0.125, help="of the training pictures that keep their texts")
+    parser.add_argument("--share", type=share_of, default=0.125, help="of the training pictures that keep their texts")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     options = parser.parse_args()
     digest = Manifest.read(options.data).digest[:8]
-    options.out.mkdir(parents=True, exist_ok=True)
     for seed in options.seeds:
         for method in options.methods:
             file = options.out / f"{method}-unpaired-{digest}-{seed}.json"
             if not file.exists():
                 record = run(options.data, load_config(options.config), method, options.share, seed)
+                options.out.mkdir(parents=True, exist_ok=True)
                 write_json(file, record)
                 print(f"{file}: validation {record['validation']:.3f}, {record['seconds']:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (DafsnError, OSError) as error:
+        sys.exit(f"error: {error}")

@@ -106,11 +106,8 @@ def initial_model(
         source: of `source_heads`.
         write: receives what the words and heads begin with, a line each.
     """
-    import keras
-
     from dafsn_tf.models import DAFSN
 
-    steps = len(records) // config.training.batch_size
     classes = len(records.manifest.classes) if config.loss.label_weight else 0
     model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
     model.build()
@@ -122,7 +119,16 @@ def initial_model(
 
         begin_from(model, source)
         write(f"heads of {config.training.from_preset}: {len(source.assets.vocabulary)} words of {len(vocabulary)}")
+    compile_model(model, config, len(records))
+    return model
+
+
+def compile_model(model: Any, config: Config, images: int) -> None:
+    """Give a built model its optimizers and its number of steps, for so many training images."""
+    import keras
+
     training, discriminator = config.training, config.discriminator
+    steps = images // training.batch_size
     common: dict[str, Any] = {
         "beta_1": training.beta_1,
         "global_clipnorm": training.clip_norm or None,
@@ -142,7 +148,6 @@ def initial_model(
         ),
         total_steps=steps * training.epochs,
     )
-    return model
 
 
 def _begin_images(encoder: Any, config: Config, records: RecordSplit, inputs: Any) -> None:
