@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- make results -->\n", "<!-- end of make results -->\n"
 TUNING = "tuning-"  # files of a comparison that tell which settings were tried
+COMPARED = {"Pascal Sentence, redrawn splits": "compare-pascal-sentence", "Flickr8k": "compare-flickr8k"}
 METRICS = ("map@all", "recall@1", "recall@5", "recall@10", "median_rank")
 
 
@@ -100,12 +101,19 @@ def readme() -> str:
 
 
 def _leads() -> list[str]:
-    """Return by how much DAFSN's MAP differs from each peer's in the comparison on redrawn splits, as a table."""
+    """Return by how much DAFSN's MAP is above each peer's, a column for each collection of `COMPARED`, as a table."""
     from dafsn_tf.reporting.comparison import leads
 
-    lines = ["| Pascal Sentence, redrawn splits | DAFSN's MAP minus its | 95 % interval |", "|---|---|---|"]
-    for method, interval in leads(_made("compare-pascal-sentence")).items():
-        lines.append(f"| {method} | {interval.mean:+.3f} | {interval.low:+.3f} to {interval.high:+.3f} |")
+    columns = [leads(_made(folder)) for folder in COMPARED.values()]
+    lines = [f"| DAFSN's MAP minus its | {' | '.join(COMPARED)} |", "|---|" + "---|" * len(COMPARED)]
+    for method in sorted({method for column in columns for method in column}):
+        cells = [
+            f"{column[method].mean:+.3f} ({column[method].low:+.3f} to {column[method].high:+.3f})"
+            if method in column
+            else ""
+            for column in columns
+        ]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 
 
