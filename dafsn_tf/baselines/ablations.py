@@ -84,6 +84,7 @@ ABLATIONS = {
             Ablation(f"adversary_{kind}", {"loss.adversarial_kind": kind}, ADVERSARY)
             for kind in ("flipped_labels", "uniform_targets", "gradient_reversal")
         ),
+        Ablation("adversary_weight_1", {"loss.adversarial_weight": 1.0}, ADVERSARY),
         Ablation("adversary_on_words", {"discriminator.inputs": "local"}, ADVERSARY),
         Ablation("adversary_on_both", {"discriminator.inputs": "both"}, ADVERSARY),
     )
