@@ -97,5 +97,5 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "vsepp",
     fit,
-    grid=tuple(Settings(rate, warmup) for rate in (5e-4, 1e-3, 2e-3) for warmup in (1 / 6, 0.5)),
+    grid=tuple(Settings(rate, warmup) for rate in (1e-3, 2e-3, 4e-3) for warmup in (1 / 6, 0.5)),
 )
