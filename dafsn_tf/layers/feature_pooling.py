@@ -66,7 +66,8 @@ class FeaturePooling(keras.layers.Layer):
         encoded = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)  # (K, POSITION_DIM)
         states = self.ranks(ops.repeat(encoded[None], sets, axis=0), mask=ranked)
         logits = ops.squeeze(self.weight(states), axis=-1) / TEMPERATURE
-        return ops.softmax(ops.where(ranked, logits, -1e9), axis=-1)
+        logits = ops.where(ranked, logits, -1e9)
+        return ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))  # Keras' softmax warns of sets of one
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self.kind}

@@ -47,6 +47,13 @@ def test_neither_order_nor_padding_matters(kind):
 
 
 @pytest.mark.parametrize("kind", ["mean", "max", "gpo"])
+def test_a_set_of_one_is_its_member(kind):
+    features, _ = sets()
+    alone = features[:, :1]
+    np.testing.assert_allclose(FeaturePooling(kind)(alone, np.ones((4, 1), bool)), alone[:, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["mean", "max", "gpo"])
 def test_layer_contract(kind):
     features, mask = sets()
     check_layer(lambda **options: FeaturePooling(kind, **options), (features, mask))
