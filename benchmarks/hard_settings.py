@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from dafsn_tf.data.items import SPLITS
+from dafsn_tf.data.output import new_folder
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import DafsnError, DataError
 
@@ -60,8 +61,7 @@ def write(data: Path, out: Path, setting: str, share: float, seed: int) -> None:
     chance, splits = np.random.default_rng(seed), {split: open_split(data, split) for split in SPLITS}
     if setting == "wrong_labels" and len(splits["train"].manifest.classes) < 2:
         raise DataError(f"{data} has fewer than two classes, so none of its labels can be wrong: name another setting.")
-    out.mkdir(parents=True)
-    with (out / "captions.jsonl").open("w", encoding="utf-8") as lines:
+    with new_folder(out) as folder, (folder / "captions.jsonl").open("w", encoding="utf-8") as lines:
         for split, records in splits.items():
             rows, labels, texts = np.arange(len(records)), records.labels, records.texts
             if split == "train" and setting == "few":
@@ -72,7 +72,7 @@ def write(data: Path, out: Path, setting: str, share: float, seed: int) -> None:
                 texts = wrong_texts(records, share, chance)
             for row, picture in zip(rows, records.read_images(rows), strict=True):
                 name = f"{split}-{row:05}.jpg"  # what is in the file tells its kind
-                (out / name).write_bytes(picture)
+                (folder / name).write_bytes(picture)
                 entry = {
                     "image": name,
                     "texts": list(texts[row]),

@@ -11,10 +11,14 @@ import argparse
 import json
 import math
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFilter
+
+from dafsn_tf.data.output import new_folder
+from dafsn_tf.errors import DafsnError
 
 SIDE = 320  # pixels of a picture
 SMOOTH = 2  # drawn so many times larger, then scaled down
@@ -170,11 +174,10 @@ SCENES: dict[str, Callable[[random.Random], tuple[Image.Image, list[str]]]] = {"
 
 def write(name: str, out: Path, images: int, seed: int) -> None:
     """Write pictures and captions.jsonl; `dafsn prepare jsonl` divides them into splits."""
-    out.mkdir(parents=True)
-    with (out / "captions.jsonl").open("w", encoding="utf-8") as lines:
+    with new_folder(out) as folder, (folder / "captions.jsonl").open("w", encoding="utf-8") as lines:
         for number in range(images):
             image, texts = SCENES[name](random.Random(f"{name} {seed} {number}"))
-            image.save(out / f"{number:05}.jpg", quality=92)
+            image.save(folder / f"{number:05}.jpg", quality=92)
             lines.write(json.dumps({"image": f"{number:05}.jpg", "texts": texts}, ensure_ascii=False) + "\n")
 
 
@@ -199,4 +202,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (DafsnError, OSError) as error:
+        sys.exit(f"error: {error}")

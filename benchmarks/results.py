@@ -107,12 +107,8 @@ def _leads() -> list[str]:
     columns = [leads(_made(folder)) for folder in COMPARED.values()]
     lines = [f"| DAFSN's MAP minus its | {' | '.join(COMPARED)} |", "|---|" + "---|" * len(COMPARED)]
     for method in sorted({method for column in columns for method in column}):
-        cells = [
-            f"{column[method].mean:+.3f} ({column[method].low:+.3f} to {column[method].high:+.3f})"
-            if method in column
-            else ""
-            for column in columns
-        ]
+        found = [column.get(method) for column in columns]
+        cells = [f"{lead.mean:+.3f} ({lead.low:+.3f} to {lead.high:+.3f})" if lead else "" for lead in found]
         lines.append(f"| {method} | {' | '.join(cells)} |")
     return lines
 

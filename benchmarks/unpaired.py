@@ -124,11 +124,16 @@ def run(data: Path, config: Config, method: str, share: float, seed: int) -> dic
     model.build()
     model.set_weights(plain.get_weights())
     compile_model(model, config, len(train))
-    per_epoch = len(train) // config.training.batch_size
     batches = steps(train, word_ids, inputs["train"], paired, everything, seed)
     shapes = {name: tf.TensorSpec(rows.shape, rows.dtype) for name, rows in next(batches).items()}
     stream = tf.data.Dataset.from_generator(lambda: batches, output_signature=shapes)
-    history = model.fit(stream, epochs=config.training.epochs, steps_per_epoch=per_epoch, shuffle=False, verbose=0)
+    history = model.fit(
+        stream,
+        epochs=config.training.epochs,
+        steps_per_epoch=config.training.steps_per_epoch(len(train)),
+        shuffle=False,
+        verbose=0,
+    )
 
     embedder = Embedder(model, preprocessor)
     fusion, _, selection = choose_fusion(embedder, records["validation"], inputs["validation"], config.evaluation)

@@ -191,6 +191,10 @@ class TrainingConfig:
         epochs = max(self.epochs, -(-self.min_steps // (images // size)))
         return dataclasses.replace(self, batch_size=size, epochs=epochs, weight_decay=decay)
 
+    def steps_per_epoch(self, images: int) -> int:
+        """Return the whole batches that a number of training images makes, which are an epoch's steps."""
+        return images // self.batch_size
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:

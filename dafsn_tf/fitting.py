@@ -128,7 +128,7 @@ def compile_model(model: Any, config: Config, images: int) -> None:
     import keras
 
     training, discriminator = config.training, config.discriminator
-    steps = images // training.batch_size
+    steps = training.steps_per_epoch(images)
     common: dict[str, Any] = {
         "beta_1": training.beta_1,
         "global_clipnorm": training.clip_norm or None,
@@ -260,7 +260,7 @@ def fit(
         batches,
         epochs=last_epoch,
         initial_epoch=first_epoch,
-        steps_per_epoch=len(records["train"]) // training.batch_size,
+        steps_per_epoch=training.steps_per_epoch(len(records["train"])),
         verbose=0,
         shuffle=False,
         callbacks=[StopAtNaN(), RetrievalValidation(evaluate), *callbacks],

@@ -174,7 +174,7 @@ def _fit(
     from dafsn_tf.callbacks import ProgressLines, RunCheckpoint
 
     training, done = config.training, state["epochs_done"]
-    steps = len(records["train"]) // training.batch_size
+    steps = training.steps_per_epoch(len(records["train"]))
     write(
         f"training on {len(records['train'])} images, {training.epochs} epochs of {steps} batches of "
         f"{training.batch_size}; {model.count_params():,} parameters; run folder {run}"
