@@ -7,8 +7,9 @@ from typing import Any
 from dafsn_tf.config import Config
 
 FULL = "full"
+ADVERSARIAL_WEIGHT = 0.1  # dafsn_paper's, where an ablation is of an adversary that the full model has not
 
-CLASSES, ADVERSARY, INCEPTION = "classes", "an adversary", "Inception-v3's regions"
+CLASSES, INCEPTION = "classes", "Inception-v3's regions"
 WORDS, FUSED, VECTORS = "a loss of words", "a loss of fused scores", "pre-trained word vectors"
 
 
@@ -20,15 +21,19 @@ class Ablation:
         name: as the command line and the table name it.
         overrides: values by `section.field`.
         needs: what the full model or its collection must have for the change to say anything; "" for nothing.
+        adversary: the change is of the adversary, which a full model without one is given.
     """
 
     name: str
     overrides: Mapping[str, Any]
     needs: str = ""
+    adversary: bool = False
 
     def apply(self, config: Config) -> Config:
         """Return the configuration with the overrides."""
         values = config.to_dict()
+        if self.adversary and not config.loss.adversarial_weight:
+            values["loss"]["adversarial_weight"] = ADVERSARIAL_WEIGHT
         for path, value in self.overrides.items():
             section, _, field = path.partition(".")
             values[section][field] = value
@@ -58,7 +63,8 @@ ABLATIONS = {
             WORDS,
         ),
         Ablation("without_fused", {"loss.fused_weight": 0.0}, FUSED),
-        Ablation("without_adversary", {"loss.adversarial_weight": 0.0}, ADVERSARY),
+        Ablation("without_adversary", {"loss.adversarial_weight": 0.0}),
+        Ablation("with_adversary", {}, adversary=True),
         Ablation(
             "without_labels",
             {"loss.label_weight": 0.0, "loss.sentence_positives": "pairs", "loss.word_positives": "pairs"},
@@ -75,18 +81,16 @@ ABLATIONS = {
         *(Ablation(f"sentence_{kind}", {"text.sentence_pooling": kind}) for kind in ("last", "mean", "max", "gpo")),
         *(Ablation(f"image_{kind}", {"image.global_pooling": kind}, INCEPTION) for kind in ("mean", "max", "gpo")),
         Ablation("hardest_negative", {"loss.matching": "hardest_negative"}),
-        Ablation("k_1", {"discriminator.steps": 1}, ADVERSARY),
-        Ablation("k_3", {"discriminator.steps": 3}, ADVERSARY),
-        Ablation("k_5", {"discriminator.steps": 5}, ADVERSARY),
+        *(Ablation(f"k_{steps}", {"discriminator.steps": steps}, adversary=True) for steps in (1, 3, 5)),
         Ablation("regions_17x17", {"image.region_layer": "mixed7", "image.region_grid": 0}, INCEPTION),
         Ablation("regions_6x6", {"image.region_layer": "mixed7", "image.region_grid": 6}, INCEPTION),
         *(
-            Ablation(f"adversary_{kind}", {"loss.adversarial_kind": kind}, ADVERSARY)
+            Ablation(f"adversary_{kind}", {"loss.adversarial_kind": kind}, adversary=True)
             for kind in ("flipped_labels", "uniform_targets", "gradient_reversal")
         ),
-        Ablation("adversary_weight_1", {"loss.adversarial_weight": 1.0}, ADVERSARY),
-        Ablation("adversary_on_words", {"discriminator.inputs": "local"}, ADVERSARY),
-        Ablation("adversary_on_both", {"discriminator.inputs": "both"}, ADVERSARY),
+        Ablation("adversary_weight_1", {"loss.adversarial_weight": 1.0}),
+        Ablation("adversary_on_words", {"discriminator.inputs": "local"}, adversary=True),
+        Ablation("adversary_on_both", {"discriminator.inputs": "both"}, adversary=True),
     )
 }
 
@@ -101,7 +105,6 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
     has = {
         "": True,
         CLASSES: classes > 0,
-        ADVERSARY: config.loss.adversarial_weight > 0,
         WORDS: config.loss.learns_words,
         FUSED: config.loss.fused_weight > 0,
         VECTORS: config.text.embeddings != "none",
@@ -113,8 +116,9 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
             left_out[name] = f"it needs {ablation.needs}"
             continue
         changed = ablation.apply(config)
-        if changed == config and name != FULL:
-            left_out[name] = "the full model is so"
+        same = next((other for other, values in chosen.items() if values == changed), "")
+        if same:
+            left_out[name] = f"{'the full model' if same == FULL else same} is so"
         else:
             chosen[name] = changed
     return chosen, left_out

@@ -1,10 +1,11 @@
 import dataclasses
+import itertools
 import json
 
 import pytest
 
 from dafsn_tf import baselines
-from dafsn_tf.baselines.ablations import ABLATIONS, FULL, ablations_of
+from dafsn_tf.baselines.ablations import ABLATIONS, ADVERSARIAL_WEIGHT, FULL, ablations_of
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import ConfigError, RunError
 from dafsn_tf.evaluation.evaluate import evaluate_run
@@ -36,8 +37,24 @@ def test_an_ablation_changes_what_it_names_and_nothing_else(preset):
     assert set(chosen) | set(left_out) == set(ABLATIONS)
     assert chosen[FULL] == config
     for name, changed in chosen.items():
-        assert differences(config, changed).items() <= dict(ABLATIONS[name].overrides).items()
+        changes = differences(config, changed)
+        if ABLATIONS[name].adversary and not config.loss.adversarial_weight:
+            assert changes.pop("loss.adversarial_weight") == ADVERSARIAL_WEIGHT
+        assert changes.items() <= dict(ABLATIONS[name].overrides).items()
         assert (changed != config) == (name != FULL)
+    assert all(chosen[one] != chosen[other] for one, other in itertools.combinations(chosen, 2))
+
+
+def test_an_adversary_is_added_to_a_model_without_one():
+    chosen, left_out = ablations_of(load_config("flickr8k"), classes=0)
+    assert chosen[FULL].loss.adversarial_weight == 0
+    assert chosen["with_adversary"].loss.adversarial_weight == ADVERSARIAL_WEIGHT
+    assert chosen["adversary_weight_1"].loss.adversarial_weight == 1
+    reversal = chosen["adversary_gradient_reversal"].loss
+    assert (reversal.adversarial_weight, reversal.adversarial_kind) == (ADVERSARIAL_WEIGHT, "gradient_reversal")
+    assert chosen["k_5"].discriminator.steps == 5
+    assert left_out["without_adversary"] == "the full model is so"
+    assert left_out["k_1"] == left_out["adversary_flipped_labels"] == "with_adversary is so"
 
 
 def test_parts_are_taken_away():
@@ -52,10 +69,10 @@ def test_parts_are_taken_away():
 
 
 def test_what_says_nothing_is_left_out_with_the_reason():
-    settings = ["loss.adversarial_weight=0.0", "image.region_grid=6", "model.word_pooling=mean"]
+    settings = ["loss.adversarial_weight=0.3", "image.region_grid=6", "model.word_pooling=mean"]
     _, left_out = ablations_of(load_config("flickr8k", settings), classes=0)
     assert left_out["without_labels"] == "it needs classes"
-    assert left_out["k_3"] == left_out["without_adversary"] == "it needs an adversary"
+    assert left_out["with_adversary"] == left_out["k_1"] == "the full model is so"
     assert left_out["regions_6x6"] == left_out["words_mean"] == "the full model is so"
     _, left_out = ablations_of(load_config("shapes"), classes=3)
     assert left_out["regions_17x17"] == "it needs Inception-v3's regions"
