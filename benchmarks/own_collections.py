@@ -3,6 +3,9 @@
     python benchmarks/own_collections.py faces DIRECTORY     cartoon faces, English texts
     python benchmarks/own_collections.py streets DIRECTORY   streets by day and night, German texts
 
+`dafsn prepare jsonl` divides them, eight to one to one; `--split 320 40` lets the first 320 pictures train and the next
+40 validate, so that a small collection is judged by many other pictures.
+
 Nothing in the package knows them: they show what `dafsn prepare jsonl` and the preset `default` make of a collection
 that nobody tuned for. Picture i is a function of (seed, i) alone.
 """
@@ -18,7 +21,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFilter
 
 from dafsn_tf.data.output import new_folder
-from dafsn_tf.errors import DafsnError
+from dafsn_tf.errors import DafsnError, DataError
 
 SIDE = 320  # pixels of a picture
 SMOOTH = 2  # drawn so many times larger, then scaled down
@@ -172,13 +175,22 @@ def street(chance: random.Random) -> tuple[Image.Image, list[str]]:
 SCENES: dict[str, Callable[[random.Random], tuple[Image.Image, list[str]]]] = {"faces": face, "streets": street}
 
 
-def write(name: str, out: Path, images: int, seed: int) -> None:
-    """Write pictures and captions.jsonl; `dafsn prepare jsonl` divides them into splits."""
+def write(name: str, out: Path, images: int, seed: int, split: tuple[int, int] | None = None) -> None:
+    """Write pictures and captions.jsonl, with each picture's split if the sizes of training and validation are given.
+
+    Raises:
+        DataError: `split` leaves no picture for the test.
+    """
+    if split and not (min(split) > 0 and sum(split) < images):
+        raise DataError(f"--split {split[0]} {split[1]} of {images} pictures; all three splits need some.")
     with new_folder(out) as folder, (folder / "captions.jsonl").open("w", encoding="utf-8") as lines:
         for number in range(images):
             image, texts = SCENES[name](random.Random(f"{name} {seed} {number}"))
             image.save(folder / f"{number:05}.jpg", quality=92)
-            lines.write(json.dumps({"image": f"{number:05}.jpg", "texts": texts}, ensure_ascii=False) + "\n")
+            line: dict[str, object] = {"image": f"{number:05}.jpg", "texts": texts}
+            if split:
+                line["split"] = "train" if number < split[0] else "validation" if number < sum(split) else "test"
+            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
 def _shade(colour: Colour, chance: random.Random) -> Colour:
@@ -197,8 +209,9 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder that does not exist yet")
     parser.add_argument("--images", type=int, default=1200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--split", type=int, nargs=2, metavar=("TRAIN", "VALIDATION"), help="pictures; the others test")
     options = parser.parse_args()
-    write(options.name, options.out, options.images, options.seed)
+    write(options.name, options.out, options.images, options.seed, (*options.split,) if options.split else None)
 
 
 if __name__ == "__main__":
