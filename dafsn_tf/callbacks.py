@@ -51,22 +51,33 @@ class RetrievalValidation(keras.callbacks.Callback):
 
 
 class RunCheckpoint(keras.callbacks.Callback):
-    """Keeps the latest and the best epoch, in files that `state.json` names.
+    """Keeps the latest and the chosen epoch, in files that `state.json` names.
+
+    Chosen is the latest epoch whose validation is not below the best so far by more than the tolerance.
 
     An epoch's file is written first, then `state.json`, and only then are files that it no longer names deleted: at
     any time a process may end, state and weights belong together.
 
     Args:
         folder: the run.
-        state: `{"epochs_done", "best_epoch", "best_value", "seconds"}` of the run so far.
+        state: `{"epochs_done", "best_epoch", "best_value", "improved", "seconds"}` of the run so far: the chosen epoch
+            is `best_epoch`, the best value that of the epoch `improved`.
         patience: epochs without improvement after which training stops; 0 never stops.
+        tolerance: returns, of the best value, by how much an epoch may miss it; None takes the best epoch alone.
     """
 
-    def __init__(self, folder: str | Path, state: dict[str, Any], patience: int = 0) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        state: dict[str, Any],
+        patience: int = 0,
+        tolerance: Callable[[float], float] | None = None,
+    ) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.state = state
         self.patience = patience
+        self.tolerance = tolerance
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic() - self.state["seconds"]
@@ -77,13 +88,16 @@ class RunCheckpoint(keras.callbacks.Callback):
         self.model.save(aside)
         os.replace(aside, checkpoint(self.folder, done))
         self.state.update(epochs_done=done, seconds=round(time.monotonic() - self._started, 1))
-        if self.state["best_value"] is None or value > self.state["best_value"]:
-            self.state.update(best_value=value, best_epoch=done)
+        best = self.state["best_value"]
+        if best is None or value > best:
+            self.state.update(best_value=value, best_epoch=done, improved=done)
+        elif self.tolerance and value >= best - self.tolerance(best):
+            self.state.update(best_epoch=done)
         write_json(self.folder / "state.json", self.state)
         named = {checkpoint(self.folder, self.state[name]) for name in ("epochs_done", "best_epoch")}
         for path in set(self.folder.glob("epoch-*.keras")) - named:
             path.unlink()
-        if self.patience and done - self.state["best_epoch"] >= self.patience:
+        if self.patience and done - self.state["improved"] >= self.patience:
             self.model.stop_training = True
 
 

@@ -139,7 +139,7 @@ def _state(run: Path) -> dict[str, Any]:
     """Return what the run has reached so far."""
     stored = run / "state.json"
     if not stored.exists():
-        return {"epochs_done": 0, "best_epoch": None, "best_value": None, "seconds": 0.0}
+        return {"epochs_done": 0, "best_epoch": None, "best_value": None, "improved": None, "seconds": 0.0}
     state = json.loads(stored.read_text(encoding="utf-8"))
     for epoch in (state["epochs_done"], state["best_epoch"]):
         if not checkpoint(run, epoch).is_file():
@@ -172,7 +172,12 @@ def _fit(
     import keras
 
     from dafsn_tf.callbacks import ProgressLines, RunCheckpoint
+    from dafsn_tf.evaluation.protocols import selection_error
 
+    def tolerance(best: float) -> float:
+        return errors * selection_error(best, bool(validated.labels.any()), len(validated))
+
+    validated, errors = records["validation"], config.evaluation.selection_tolerance
     training, done = config.training, state["epochs_done"]
     steps = training.steps_per_epoch(len(records["train"]))
     write(
@@ -185,7 +190,7 @@ def _fit(
         table,
         keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
         ProgressLines(training.epochs, steps, training.batch_size, write),
-        RunCheckpoint(run, state, training.patience),
+        RunCheckpoint(run, state, training.patience, tolerance if errors else None),
     ]
     try:
         fit(model, config, records, inputs, text_preprocessor, seed, (done, training.epochs), callbacks)
@@ -242,7 +247,7 @@ def _finish(
     for path in run.glob("epoch-*.keras"):
         path.unlink()
     write(
-        f"best epoch {state['best_epoch']}, validation {selection:.3f} (fused, all texts of {len(records)} images); "
+        f"chosen epoch {state['best_epoch']}, validation {selection:.3f} (fused, all texts of {len(records)} images); "
         f"results in {run}"
     )
     return info["result"]

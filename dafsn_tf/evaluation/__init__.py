@@ -10,7 +10,13 @@ from dafsn_tf.evaluation.metrics import (
     recall_at_k,
     retrieval_metrics,
 )
-from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
+from dafsn_tf.evaluation.protocols import (
+    Collection,
+    evaluate_scores,
+    selection_error,
+    selection_metrics,
+    selection_value,
+)
 from dafsn_tf.evaluation.scoring import document_scores, label_scores, sentence_scores, word_scores
 
 __all__ = [
@@ -27,6 +33,7 @@ __all__ = [
     "median_rank",
     "recall_at_k",
     "retrieval_metrics",
+    "selection_error",
     "selection_metrics",
     "selection_value",
     "sentence_scores",

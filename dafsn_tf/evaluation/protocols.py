@@ -4,6 +4,7 @@ Protocol `sentence`: each sentence is a text of its own. Protocol `document`: a 
 scores with an image as the mean of its sentences.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -166,6 +167,19 @@ def selection_value(metrics: Mapping[str, Mapping[str, float]], has_classes: boo
     if has_classes:
         return sum(metrics[direction]["map@all"] for direction in DIRECTIONS) / len(DIRECTIONS)
     return sum(metrics[direction][f"recall@{cut}"] for direction in DIRECTIONS for cut in RECALL_CUTS)
+
+
+def selection_error(value: float, has_classes: bool, images: int) -> float:
+    """Return the standard error of a `selection_value` of so many validation images, at the most.
+
+    A mean of n figures in [0, 1] that equals p has a standard error of no more than sqrt(p (1 - p) / n) (Bhatia and
+    Davis, A Better Bound on the Variance, 2000). Epochs nearer to each other than that are told apart by chance, most
+    of all where few images leave hardly anything to miss: the later one has learned more (the one-standard-error rule
+    of Breiman et al., Classification and Regression Trees, 1984, has the simpler one in such a place).
+    """
+    largest = 1 if has_classes else len(DIRECTIONS) * len(RECALL_CUTS)
+    share = min(max(value / largest, 0.0), 1.0)
+    return largest * math.sqrt(share * (1 - share) / images)
 
 
 def _images(scores: np.ndarray, collection: Collection) -> int:

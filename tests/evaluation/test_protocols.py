@@ -2,10 +2,18 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dafsn_tf.errors import RunError
 from dafsn_tf.evaluation.metrics import METRICS, chance, retrieval_metrics
-from dafsn_tf.evaluation.protocols import Collection, evaluate_scores, selection_metrics, selection_value
+from dafsn_tf.evaluation.protocols import (
+    Collection,
+    evaluate_scores,
+    selection_error,
+    selection_metrics,
+    selection_value,
+)
 
 # Images 0 and 1 share class 0, image 2 has class 1, image 3 none; image 0 has two texts.
 TEXT_IMAGE = np.array([0, 0, 1, 2, 3])
@@ -100,6 +108,17 @@ def test_selection_value_without_classes_is_the_recall_sum():
     directions = {"image_to_text": metrics, "text_to_image": metrics | {"recall@1": 0.3}}
     assert selection_value(directions, has_classes=False) == pytest.approx(0.7 + 0.9)
     assert selection_value(directions, has_classes=True) == pytest.approx(0.9)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=50), st.booleans())
+def test_no_figures_of_that_mean_have_a_larger_standard_error(figures, has_classes):
+    largest = 1 if has_classes else 6
+    error = largest * np.std(figures) / np.sqrt(len(figures))
+    bound = selection_error(largest * np.mean(figures), has_classes, len(figures))
+    assert error <= bound + 1e-6
+    hits = np.round(figures)  # of which some are found and all others are not: the bound is reached
+    error = largest * np.std(hits) / np.sqrt(len(hits))
+    assert selection_error(largest * np.mean(hits), has_classes, len(hits)) == pytest.approx(error)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (5, 3), (5, 5), (5,)])

@@ -1,0 +1,49 @@
+"""Which epoch a run keeps, by itself: no model is trained."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from dafsn_tf.callbacks import RunCheckpoint
+
+
+def _run(folder: Path, values: list[float], **options) -> dict:
+    """Return the state after epochs of these validation values, of which each saves its number as its weights."""
+    state = {"epochs_done": 0, "best_epoch": None, "best_value": None, "improved": None, "seconds": 0.0}
+    kept = RunCheckpoint(folder, state, **options)
+    model = SimpleNamespace(stop_training=False, save=lambda path: path.write_text(str(state["epochs_done"] + 1)))
+    kept.set_model(model)
+    kept.on_train_begin()
+    for epoch, value in enumerate(values):
+        kept.on_epoch_end(epoch, {"val_retrieval": value})
+        if model.stop_training:
+            break
+    files = {path.stem: path.read_text() for path in folder.glob("*.keras")}
+    assert files == {f"epoch-{number}": str(number) for number in (state["epochs_done"], state["best_epoch"])}
+    assert json.loads((folder / "state.json").read_text()) == state
+    return state
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "chosen"),
+    [
+        (None, 2),  # the best alone, the first of equals
+        (lambda best: 0.15, 4),  # the latest that is near enough
+        (lambda best: 0.25, 5),
+        (lambda best: best / 2, 6),
+    ],
+)
+def test_the_latest_epoch_within_the_tolerance_of_the_best_is_kept(tmp_path: Path, tolerance, chosen: int) -> None:
+    state = _run(tmp_path, [0.5, 1.0, 1.0, 0.9, 0.8, 0.5], tolerance=tolerance)
+    assert (state["best_epoch"], state["best_value"], state["improved"]) == (chosen, 1.0, 2)
+
+
+def test_what_is_near_the_best_so_far_gives_way_when_a_later_epoch_is_better(tmp_path: Path) -> None:
+    assert _run(tmp_path, [1.0, 0.95, 2.0, 1.0], tolerance=lambda best: 0.1)["best_epoch"] == 3
+
+
+def test_patience_counts_from_the_best_value_whatever_epoch_is_chosen(tmp_path: Path) -> None:
+    state = _run(tmp_path, [1.0, 0.95, 0.95, 0.95, 2.0], patience=3, tolerance=lambda best: 0.1)
+    assert (state["epochs_done"], state["best_epoch"], state["improved"]) == (4, 4, 1)
