@@ -33,7 +33,7 @@ class Settings:
     margin: float = 0.2
     batch_size: int = 128
     epochs: int = 30
-    min_steps: int = 600  # small collections get more epochs, as by DAFSN's default
+    min_steps: int = 600  # small collections get more epochs
     clip_norm: float = 2.0  # global norm of the gradients
 
 
