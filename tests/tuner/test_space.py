@@ -48,9 +48,10 @@ def test_what_the_configuration_switches_off_is_not_searched(tmp_path):
     config = load_config("default", ["loss.adversarial_weight=0.0"])
     found = space_of(tmp_path, '"loss.adversarial_weight" = "fixed"', config)
     assert not {"loss.adversarial_kind", "discriminator.steps", "discriminator.learning_rate"} & set(found)
-    found = space_of(tmp_path, '"loss.adversarial_weight" = "fixed"', load_config("pascal_sentence"))
+    config = load_config("dafsn_paper")
+    found = space_of(tmp_path, '"loss.adversarial_weight" = "fixed"', config)
     assert "discriminator.steps" in found
-    assert condition("discriminator.steps", found, load_config("pascal_sentence")) is None
+    assert condition("discriminator.steps", found, config) is None
 
 
 def test_what_is_off_in_every_trial_is_not_searched(tmp_path):
