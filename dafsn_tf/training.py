@@ -141,6 +141,7 @@ def _state(run: Path) -> dict[str, Any]:
     if not stored.exists():
         return {"epochs_done": 0, "best_epoch": None, "best_value": None, "improved": None, "seconds": 0.0}
     state = json.loads(stored.read_text(encoding="utf-8"))
+    state.setdefault("improved", state["best_epoch"])  # of a version that kept the best epoch alone
     for epoch in (state["epochs_done"], state["best_epoch"]):
         if not checkpoint(run, epoch).is_file():
             raise RunError(f"{checkpoint(run, epoch)}, which state.json names, is missing: train anew elsewhere.")
