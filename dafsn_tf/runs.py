@@ -36,7 +36,7 @@ class Run:
     Attributes:
         path: the run folder.
         config: resolved configuration.
-        model: `DAFSN` at the best epoch. With a frozen backbone it holds the heads alone; see `complete_model`.
+        model: `DAFSN` at the chosen epoch. With a frozen backbone it holds the heads alone; see `complete_model`.
         text_preprocessor: `TextPreprocessor` over the run's vocabulary.
         classes: names of the label classifier's classes.
         fusion: `evaluation.fusion.Fusion` as a dictionary.

@@ -216,7 +216,7 @@ def _finish(
     state: dict[str, Any],
     write: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Choose the fusion of the best epoch on all validation texts, and close the run."""
+    """Choose the fusion of the chosen epoch on all validation texts, and close the run."""
     import keras
 
     from dafsn_tf.evaluation.embedding import Embedder
