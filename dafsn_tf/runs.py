@@ -63,8 +63,6 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
         RunError: no run there, or one that has not finished its first epoch.
     """
     path = find_run(path)
-    import keras
-
     from dafsn_tf.models.presets import Assets, load_heads
     from dafsn_tf.preprocessing.text import TextPreprocessor
 
@@ -76,7 +74,7 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
     if (path / HEADS).is_file():
         model = load_heads(path)
     else:
-        model: Any = keras.models.load_model(path / "best.keras", compile=False)
+        model = load_model(path / "best.keras", compile=False)
         kept = {name: value for name, value in info.items() if name not in ("data", "command", "environment")}
         model.assets = Assets(tuple(vocabulary), fusion, {**kept, "data": info["dataset"]})
     return Run(
@@ -88,6 +86,15 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
         fusion=fusion,
         info=info,
     )
+
+
+def load_model(file: Path, compile: bool = True) -> Any:
+    """Return a saved model, as `keras.models.load_model` does, in a process that has imported none of its classes."""
+    import keras
+
+    from dafsn_tf.models import DAFSN
+
+    return keras.models.load_model(file, custom_objects={DAFSN.__name__: DAFSN}, compile=compile)
 
 
 def find_run(path: str | Path) -> Path:

@@ -19,6 +19,7 @@ from dafsn_tf.runs import (
     check_makeable,
     checkpoint,
     load_backbone,
+    load_model,
     read_run_info,
     read_vocabulary,
     write_json,
@@ -87,7 +88,7 @@ def train(
     config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
     try:
         if state["epochs_done"]:
-            model: Any = keras.models.load_model(checkpoint(run, state["epochs_done"]))
+            model = load_model(checkpoint(run, state["epochs_done"]))
         else:
             model = initial_model(config, vocabulary, records["train"], inputs["train"], source, write)
         _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
@@ -217,20 +218,18 @@ def _finish(
     write: Callable[[str], None],
 ) -> dict[str, Any]:
     """Choose the fusion of the chosen epoch on all validation texts, and close the run."""
-    import keras
-
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
 
     aside, best = run / ".writing-best.keras", checkpoint(run, state["best_epoch"])
     if config.training.weight_averaging:
-        trained: Any = keras.models.load_model(best)
+        trained = load_model(best)
         with trained.averaged_weights():
             trained.save(aside)
     else:
         shutil.copyfile(best, aside)
     os.replace(aside, run / "best.keras")
-    model: Any = keras.models.load_model(run / "best.keras", compile=False)
+    model = load_model(run / "best.keras", compile=False)
     embedder = Embedder(model, text_preprocessor)
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
     fusion, validation, selection = choose_fusion(embedder, records, inputs, all_texts)

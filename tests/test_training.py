@@ -1,5 +1,7 @@
 import contextlib
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import keras
@@ -91,6 +93,17 @@ def killed_in_epoch(number, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         yield
     monkeypatch.undo()
+
+
+def test_a_process_of_its_own_goes_on_with_an_interrupted_run(shapes_data, tmp_path, monkeypatch):
+    with killed_in_epoch(2, monkeypatch):
+        train(tiny_config("training.epochs=2"), shapes_data, tmp_path / "run", write=lambda line: None)
+    values = [argument for value in [*TINY, "training.epochs=2"] for argument in ("--set", value)]
+    command = [sys.executable, "-m", "dafsn_tf.cli.main", "train", "--config", "shapes", *values]
+    folders = ["--data", str(shapes_data), "--run", str(tmp_path / "run")]
+    finished = subprocess.run([*command, *folders, "--resume"], capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    assert load_run(tmp_path / "run").info["result"]["epochs"] == 2
 
 
 @pytest.mark.slow
