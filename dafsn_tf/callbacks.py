@@ -1,6 +1,7 @@
 """Keras callbacks of a run: validation by retrieval, checkpoints that `--resume` goes on from, progress."""
 
 import math
+import operator
 import os
 import time
 from collections.abc import Callable
@@ -53,7 +54,7 @@ class RetrievalValidation(keras.callbacks.Callback):
 class RunCheckpoint(keras.callbacks.Callback):
     """Keeps the latest and the chosen epoch, in files that `state.json` names.
 
-    Chosen is the latest epoch whose validation is not below the best so far by more than the tolerance.
+    Chosen is the latest epoch that took the place of those before it; the best so far always does.
 
     An epoch's file is written first, then `state.json`, and only then are files that it no longer names deleted: at
     any time a process may end, state and weights belong together.
@@ -63,7 +64,7 @@ class RunCheckpoint(keras.callbacks.Callback):
         state: `{"epochs_done", "best_epoch", "best_value", "improved", "seconds"}` of the run so far: the chosen epoch
             is `best_epoch`, the best value that of the epoch `improved`.
         patience: epochs without improvement after which training stops; 0 never stops.
-        tolerance: returns, of the best value, by how much an epoch may miss it; None takes the best epoch alone.
+        takes_the_place: whether an epoch that is not better does so too, by its value and the best so far.
     """
 
     def __init__(
@@ -71,13 +72,13 @@ class RunCheckpoint(keras.callbacks.Callback):
         folder: str | Path,
         state: dict[str, Any],
         patience: int = 0,
-        tolerance: Callable[[float], float] | None = None,
+        takes_the_place: Callable[[float, float], bool] = operator.gt,
     ) -> None:
         super().__init__()
         self.folder = Path(folder)
         self.state = state
         self.patience = patience
-        self.tolerance = tolerance
+        self.takes_the_place = takes_the_place
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._started = time.monotonic() - self.state["seconds"]
@@ -91,7 +92,7 @@ class RunCheckpoint(keras.callbacks.Callback):
         best = self.state["best_value"]
         if best is None or value > best:
             self.state.update(best_value=value, best_epoch=done, improved=done)
-        elif self.tolerance and value >= best - self.tolerance(best):
+        elif self.takes_the_place(value, best):
             self.state.update(best_epoch=done)
         write_json(self.folder / "state.json", self.state)
         named = {checkpoint(self.folder, self.state[name]) for name in ("epochs_done", "best_epoch")}

@@ -174,12 +174,12 @@ def _fit(
     import keras
 
     from dafsn_tf.callbacks import ProgressLines, RunCheckpoint
-    from dafsn_tf.evaluation.protocols import selection_error
+    from dafsn_tf.evaluation.protocols import takes_the_place
 
-    def tolerance(best: float) -> float:
-        return errors * selection_error(best, bool(validated.labels.any()), len(validated))
+    def near(value: float, best: float) -> bool:
+        tolerance, validated = config.evaluation.selection_tolerance, records["validation"]
+        return takes_the_place(value, best, tolerance, bool(validated.labels.any()), len(validated))
 
-    validated, errors = records["validation"], config.evaluation.selection_tolerance
     training, done = config.training, state["epochs_done"]
     steps = training.steps_per_epoch(len(records["train"]))
     write(
@@ -192,7 +192,7 @@ def _fit(
         table,
         keras.callbacks.TensorBoard(str(run / "tensorboard"), write_graph=False),
         ProgressLines(training.epochs, steps, training.batch_size, write),
-        RunCheckpoint(run, state, training.patience, tolerance if errors else None),
+        RunCheckpoint(run, state, training.patience, near),
     ]
     try:
         fit(model, config, records, inputs, text_preprocessor, seed, (done, training.epochs), callbacks)

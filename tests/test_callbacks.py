@@ -26,24 +26,28 @@ def _run(folder: Path, values: list[float], **options) -> dict:
     return state
 
 
+def _near(value: float, best: float) -> bool:
+    return value >= best - 0.1
+
+
 @pytest.mark.parametrize(
-    ("tolerance", "chosen"),
+    ("options", "chosen"),
     [
-        (None, 2),  # the best alone, the first of equals
-        (lambda best: 0.15, 4),  # the latest that is near enough
-        (lambda best: 0.25, 5),
-        (lambda best: best / 2, 6),
+        ({}, 2),  # the best alone, the first of equals
+        ({"takes_the_place": lambda value, best: value >= best - 0.15}, 4),  # the latest that is near enough
+        ({"takes_the_place": lambda value, best: value >= best - 0.25}, 5),
+        ({"takes_the_place": lambda value, best: value >= best / 2}, 6),
     ],
 )
-def test_the_latest_epoch_within_the_tolerance_of_the_best_is_kept(tmp_path: Path, tolerance, chosen: int) -> None:
-    state = _run(tmp_path, [0.5, 1.0, 1.0, 0.9, 0.8, 0.5], tolerance=tolerance)
+def test_the_latest_epoch_that_takes_the_place_of_the_others_is_kept(tmp_path: Path, options, chosen: int) -> None:
+    state = _run(tmp_path, [0.5, 1.0, 1.0, 0.9, 0.8, 0.5], **options)
     assert (state["best_epoch"], state["best_value"], state["improved"]) == (chosen, 1.0, 2)
 
 
 def test_what_is_near_the_best_so_far_gives_way_when_a_later_epoch_is_better(tmp_path: Path) -> None:
-    assert _run(tmp_path, [1.0, 0.95, 2.0, 1.0], tolerance=lambda best: 0.1)["best_epoch"] == 3
+    assert _run(tmp_path, [1.0, 0.95, 2.0, 1.0], takes_the_place=_near)["best_epoch"] == 3
 
 
 def test_patience_counts_from_the_best_value_whatever_epoch_is_chosen(tmp_path: Path) -> None:
-    state = _run(tmp_path, [1.0, 0.95, 0.95, 0.95, 2.0], patience=3, tolerance=lambda best: 0.1)
+    state = _run(tmp_path, [1.0, 0.95, 0.95, 0.95, 2.0], patience=3, takes_the_place=_near)
     assert (state["epochs_done"], state["best_epoch"], state["improved"]) == (4, 4, 1)

@@ -1,8 +1,9 @@
 """Peers of DAFSN, run on the same frozen features and the same words; `compare` runs them all, `ablate` its ablations.
 
 The budget of tuning is one for all: at most `BUDGET` (six) settings a method, tried on the validation split with seed
-0, anew for each collection and each split of one. The choice is stored, every seed uses it, and the test split is
-opened once a run, after it. DAFSN runs with its preset, which was chosen by hand on validation.
+0, anew for each collection and each split of one, and the best of them once more with twice the training. The choice is
+stored, every seed uses it, and the test split is opened once a run, after it. DAFSN runs with its preset, which was
+chosen by hand on validation.
 
 | method | what it is | learns from |
 |---|---|---|

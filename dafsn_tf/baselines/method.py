@@ -1,7 +1,7 @@
 """What a method of the comparison is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from dafsn_tf.baselines.inputs import Split
 
-BUDGET = 6  # settings that every method may try on validation, no method more
+BUDGET = 6  # settings that every method may try on validation, no method more; the best of them once more, see `longer`
 
 Scorer = Callable[[Split], np.ndarray]  # scores (N, B) of all texts and images of a split, larger is better
 
@@ -43,3 +43,13 @@ class Method:
     fit: Callable[[Split, Split, Any, int, Surroundings], Scorer]
     grid: tuple[Any, ...]
     needs_labels: bool = False
+
+    def number(self, settings: Any) -> int:
+        """Return the place of settings among those that are tried, from 1."""
+        return (*self.grid, settings).index(settings) + 1
+
+
+def longer(settings: Any) -> Any:
+    """Return settings with twice the training; None for a method that does not train by epochs."""
+    names = {field.name for field in fields(settings)} & {"epochs", "min_steps"}
+    return replace(settings, **{name: 2 * getattr(settings, name) for name in names}) if names else None

@@ -12,7 +12,7 @@ from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Scorer
 from dafsn_tf.data.pipeline import epoch_plan
 from dafsn_tf.data.word_vectors import initial_embeddings
-from dafsn_tf.evaluation.protocols import selection_metrics, selection_value
+from dafsn_tf.evaluation.protocols import selection_metrics, selection_value, takes_the_place
 
 ENCODED = 512  # texts or images encoded at once
 
@@ -52,7 +52,7 @@ def train_epochs(
     validation: Split,
     write: Callable[[str], None],
 ) -> None:
-    """Train a model and leave it with the weights of the epoch that validation likes best.
+    """Train a model and leave it with the weights of the epoch that validation chooses, as it chooses DAFSN's.
 
     Args:
         model: a Keras layer or model.
@@ -60,16 +60,19 @@ def train_epochs(
         pairs: batches of an epoch.
         epochs: how many.
         scorer: scores by the model as it stands.
-        validation: chooses the epoch, by as many texts of an image as DAFSN's does (`evaluation.selection_texts`).
+        validation: chooses the epoch; its `evaluation.selection_texts` and `selection_tolerance` are DAFSN's too.
         write: receives a line an epoch.
     """
-    validation = validation.first_texts(validation.config.evaluation.selection_texts)
+    choice = validation.config.evaluation
+    validation = validation.first_texts(choice.selection_texts)
+    has_classes, images = validation.collection.has_classes, len(validation.records)
     best, weights, began = -np.inf, model.get_weights(), time.monotonic()
     for epoch in range(epochs):
         losses = [step(*batch, epoch + number / pairs.steps) for number, batch in enumerate(pairs(epoch))]
         value = validation_value(scorer, validation)
-        if value > best:
-            best, weights = value, model.get_weights()
+        if not epoch or takes_the_place(value, best, choice.selection_tolerance, has_classes, images):
+            weights = model.get_weights()
+        best = max(best, value)
         left = (time.monotonic() - began) * (epochs - epoch - 1) / (epoch + 1)
         write(
             f"  epoch {epoch + 1}/{epochs}  loss {float(np.mean(losses)):.3f}  validation {value:.3f} "

@@ -68,8 +68,8 @@ class Trials:
         return Fitted(settings, scorer, time.monotonic() - began)
 
     def _surroundings(self, method: Method, settings: Any, seed: int) -> Surroundings:
-        number = method.grid.index(settings) + 1
-        return Surroundings(self.out / f"{method.name}-{self.collection}-setting{number}-{seed}", self.write)
+        folder = self.out / f"{method.name}-{self.collection}-setting{method.number(settings)}-{seed}"
+        return Surroundings(folder, self.write)
 
     def peer(self, method: Method, seed: int) -> dict[str, Any]:
         """Return the record of a peer's run with the settings that validation chooses, or has chosen before."""

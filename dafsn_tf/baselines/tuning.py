@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings
+from dafsn_tf.baselines.method import Method, Scorer, Surroundings, longer
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.errors import RunError
 from dafsn_tf.runs import write_json
@@ -36,12 +36,15 @@ def tune(
 ) -> tuple[Any, Fitted | None]:
     """Return the settings of a method's grid that validation likes best; of equals the first.
 
+    Those are tried once more with twice the training, and stay so where validation likes that better: how long a method
+    must train depends on the collection, and a grid that is trained too briefly is no even race.
+
     With them comes what was fitted with them and `SEED`, unless that was done before, and `file` tells of it alone.
 
     Every setting tried is written to `file` at once, so that an interrupted choice goes on.
 
     Args:
-        method: with at most `BUDGET` settings.
+        method: with at most `BUDGET` settings in its grid.
         train: its training split.
         validation: the split that chooses.
         inputs: what features and words are, see `Inputs.describe`.
@@ -56,22 +59,29 @@ def tune(
         state = json.loads(file.read_text(encoding="utf-8"))
         if state["inputs"] != inputs:
             raise RunError(f"{file} was chosen on other features or words; name another folder by --out.")
-    values: list[float] = []
     best: Fitted | None = None
-    for number, settings in enumerate(method.grid, start=1):
-        known = [tried for tried in state["tried"] if tried["settings"] == asdict(settings)]
-        if not known:
-            here, began = surroundings(settings, SEED), time.monotonic()
-            here.write(f"{method.name}: setting {number} of {len(method.grid)} on validation, {settings}")
-            scorer = method.fit(train, validation, settings, SEED, here)
-            value = validation_value(scorer, validation)
-            seconds = round(time.monotonic() - began, 1)
-            if value > max(values, default=-math.inf):
-                best = Fitted(settings, scorer, seconds)
-            known = [{"settings": asdict(settings), "validation": value, "seconds": seconds}]
-            state["tried"] += known
-            write_json(file, state)
-        values.append(known[0]["validation"])
-    chosen = method.grid[values.index(max(values))]
+
+    def value_of(settings: Any, number: int, of: int) -> float:
+        nonlocal best
+        for tried in state["tried"]:
+            if tried["settings"] == asdict(settings):
+                return tried["validation"]
+        here, began = surroundings(settings, SEED), time.monotonic()
+        here.write(f"{method.name}: setting {number} of {of} on validation, {settings}")
+        scorer = method.fit(train, validation, settings, SEED, here)
+        value, seconds = validation_value(scorer, validation), round(time.monotonic() - began, 1)
+        if value > max((tried["validation"] for tried in state["tried"]), default=-math.inf):
+            best = Fitted(settings, scorer, seconds)
+        state["tried"].append({"settings": asdict(settings), "validation": value, "seconds": seconds})
+        write_json(file, state)
+        return value
+
+    grid = method.grid
+    tries = len(grid) + (longer(grid[0]) is not None)
+    values = [value_of(settings, number, tries) for number, settings in enumerate(grid, start=1)]
+    chosen = grid[values.index(max(values))]
+    more = longer(chosen)
+    if more is not None and value_of(more, tries, tries) > max(values):
+        chosen = more
     write_json(file, {**state, "chosen": asdict(chosen)})
     return chosen, best if best and best.settings == chosen else None

@@ -7,6 +7,7 @@ import typer
 
 from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.config import load_config
+from dafsn_tf.errors import ConfigError
 
 
 def ablate(
@@ -18,6 +19,9 @@ def ablate(
         str | None,
         typer.Option(help="The full model's preset or TOML file; by default the preset of the collection's name."),
     ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="section.field=value of --config; may be repeated.")
+    ] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="Of every ablation; 0 by default.")] = None,
     only: Annotated[
         list[str] | None,
@@ -25,11 +29,12 @@ def ablate(
     ] = None,
 ) -> None:
     """Take each part from the full model and measure what is lost; an interrupted ablation goes on."""
+    if overrides and not config:
+        raise ConfigError("--set changes values of a configuration: name that too, by --config PRESET or FILE.")
+    full = load_config(config, overrides or ()) if config else None
     check_inputs(data=data)
     from dafsn_tf import baselines
     from dafsn_tf.reporting.comparison import ablation_table
 
-    found = baselines.ablate(
-        data, out, seeds=seeds or (0,), only=only or (), config=load_config(config) if config else None, write=say
-    )
+    found = baselines.ablate(data, out, seeds=seeds or (0,), only=only or (), config=full, write=say)
     typer.echo(ablation_table(found.runs, found.missing, found.skipped))

@@ -16,6 +16,7 @@ from dafsn_tf.evaluation.protocols import (
     selection_error,
     selection_metrics,
     selection_value,
+    takes_the_place,
 )
 from dafsn_tf.evaluation.scoring import document_scores, label_scores, sentence_scores, word_scores
 
@@ -37,5 +38,6 @@ __all__ = [
     "selection_metrics",
     "selection_value",
     "sentence_scores",
+    "takes_the_place",
     "word_scores",
 ]

@@ -182,6 +182,22 @@ def selection_error(value: float, has_classes: bool, images: int) -> float:
     return largest * math.sqrt(share * (1 - share) / images)
 
 
+def takes_the_place(value: float, best: float, tolerance: float, has_classes: bool, images: int) -> bool:
+    """Return whether an epoch is kept in the place of those before it, of which the best had the value `best`.
+
+    Args:
+        value: `selection_value` of the epoch.
+        best: of all epochs before.
+        tolerance: standard errors (`selection_error`) by which it may miss the best; 0 keeps the best alone, of equals
+            the first.
+        has_classes: of the validation split.
+        images: of the validation split.
+    """
+    if not tolerance:
+        return value > best
+    return value > best or value >= best - tolerance * selection_error(best, has_classes, images)
+
+
 def _images(scores: np.ndarray, collection: Collection) -> int:
     """Return the number of images of scores that fit the collection."""
     texts, last = len(collection.text_image), int(np.max(collection.text_image, initial=-1))

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,16 @@ def test_pairs_show_every_image_once_with_one_of_its_texts(toy_split):
     assert next(pairs(1))[1].tolist() != images[:10].tolist()
 
 
+class Numbered:
+    """Batches of an epoch, each of which is its number."""
+
+    def __init__(self, steps):
+        self.steps = steps
+
+    def __call__(self, epoch):
+        yield from [(epoch,)] * self.steps
+
+
 def test_the_best_epoch_stays(toy_split):
     import keras
 
@@ -72,12 +83,6 @@ def test_the_best_epoch_stays(toy_split):
     layer.build((None, 1))
     validation, lines = toy_split("validation", images=6), []
     assert validation.config.evaluation.selection_texts == 1
-
-    class Batches:
-        steps = 2
-
-        def __call__(self, epoch):
-            yield from ((epoch,), (epoch,))
 
     def step(epoch, done):
         seen.append(done)
@@ -90,9 +95,32 @@ def test_the_best_epoch_stays(toy_split):
         return relevant * [0, 1, -1][int(layer.get_weights()[0].item())]
 
     seen, texts = [], []
-    train_epochs(layer, step, Batches(), 3, scorer, validation, lines.append)
+    train_epochs(layer, step, Numbered(2), 3, scorer, validation, lines.append)
     assert texts == [6, 6, 6]  # one of each image's two, as the configuration's epochs are chosen
     assert layer.get_weights()[0].item() == 1
     assert seen == [0, 0.5, 1, 1.5, 2, 2.5]
     assert "epoch 2/3" in lines[1]
     assert "min left" in lines[1]
+
+
+@pytest.mark.parametrize(("tolerance", "kept"), [(0.0, 1), (1.0, 2)])
+def test_epochs_that_validation_cannot_tell_apart_are_chosen_among_as_dafsns_are(tolerance, kept, toy_split):
+    import keras
+
+    from dafsn_tf.baselines.neural import train_epochs
+
+    layer = keras.layers.Dense(1, use_bias=False)
+    layer.build((None, 1))
+    validation = toy_split("validation", images=6)
+    evaluation = dataclasses.replace(validation.config.evaluation, selection_tolerance=tolerance)
+    validation = dataclasses.replace(validation, config=dataclasses.replace(validation.config, evaluation=evaluation))
+
+    def step(epoch, done):
+        layer.set_weights([np.full((1, 1), epoch)])
+        return 1.0
+
+    def scorer(split):
+        return (split.text_labels @ split.labels.T) * [0, 1, 1, -1][int(layer.get_weights()[0].item())]
+
+    train_epochs(layer, step, Numbered(1), 4, scorer, validation, lambda line: None)
+    assert layer.get_weights()[0].item() == kept

@@ -59,6 +59,33 @@ def test_validation_chooses_with_seed_0_and_of_equals_the_first(toy_split, tmp_p
     np.testing.assert_array_equal(fitted.scorer(validation), METHOD.fit(None, None, settings, 0, None)(validation))
 
 
+@dataclass(frozen=True)
+class Trained(Noise):
+    """Settings of a method that is better, or worse, when it trains for longer."""
+
+    better: bool = True
+    epochs: int = 2
+    min_steps: int = 5
+
+
+@pytest.mark.parametrize(("better", "expected"), [(True, (4, 10)), (False, (2, 5))])
+def test_the_best_setting_is_tried_once_more_with_twice_the_training(toy_split, tmp_path, better, expected):
+    def trained(train, validation, settings, seed, surroundings):
+        size = settings.size + (settings.epochs == 4 and not better) - (settings.epochs == 4 and better)
+        return fit(train, validation, Noise(max(size, 0.0)), seed, surroundings)
+
+    method = Method("stub", trained, grid=(Trained(9.0, better), Trained(1.0, better), Trained(3.0, better)))
+    lines = []
+    settings, fitted = choose(toy_split, tmp_path / "t.json", method, lines=lines)
+    assert (settings.size, settings.epochs, settings.min_steps) == (1.0, *expected)
+    assert (fitted.settings if fitted else None) == settings
+    assert [size for size, _ in FITS] == [9.0, 1.0, 3.0, 0.0 if better else 2.0]
+    assert ["setting 1 of 4" in lines[0], "setting 4 of 4" in lines[-1]] == [True, True]
+    FITS.clear()
+    assert choose(toy_split, tmp_path / "t.json", method)[0] == settings
+    assert FITS == []
+
+
 def test_an_interrupted_choice_goes_on(toy_split, tmp_path):
     def interrupted(train, validation, settings, seed, surroundings):
         if settings.size == 3:
@@ -97,6 +124,7 @@ def test_a_choice_made_on_other_features_is_refused(toy_split, tmp_path):
         choose(toy_split, tmp_path / "t.json", inputs={"features": 2})
 
 
+TRAINED = ("acmr", "dscmr", "vsepp", "scan", "damsm")
 SLOW = ("acmr", "vsepp", "scan", "damsm")
 
 
@@ -115,5 +143,6 @@ def test_tuning_never_opens_the_test_split(name, prepared, config, small, tmp_pa
         trials.peer(method, seed=1)
     (file,) = tmp_path.glob("tuning-*.json")
     stored = json.loads(file.read_text())
-    assert len(stored["tried"]) == len(set(method.grid))  # equal settings are tried once
+    tried = len(set(method.grid)) + (name in TRAINED)  # equal settings are tried once, the best with twice the epochs
+    assert len(stored["tried"]) == tried
     assert "chosen" in stored

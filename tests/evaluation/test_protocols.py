@@ -13,6 +13,7 @@ from dafsn_tf.evaluation.protocols import (
     selection_error,
     selection_metrics,
     selection_value,
+    takes_the_place,
 )
 
 # Images 0 and 1 share class 0, image 2 has class 1, image 3 none; image 0 has two texts.
@@ -140,3 +141,21 @@ def test_refuses_scores_that_differ_in_images():
 def test_refuses_no_scores():
     with pytest.raises(RunError, match="no scores to evaluate"):
         evaluate_scores({}, Collection(TEXT_IMAGE))
+
+
+@pytest.mark.parametrize(
+    ("value", "best", "tolerance", "kept"),
+    [
+        (0.90, 0.89, 0, True),
+        (0.90, 0.90, 0, False),  # of equals the first
+        (0.88, 0.90, 0, False),
+        (0.91, 0.90, 1, True),
+        (0.88, 0.90, 1, True),  # one standard error of .9 is at most .03 with 100 images
+        (0.86, 0.90, 1, False),
+        (0.86, 0.90, 2, True),
+        (1.00, 1.00, 1, True),  # of equals the last
+        (0.99, 1.00, 1, False),
+    ],
+)
+def test_which_epoch_takes_the_place_of_those_before(value, best, tolerance, kept):
+    assert takes_the_place(value, best, tolerance, has_classes=True, images=100) is kept
