@@ -268,9 +268,15 @@ def _here(name: str, method: str) -> str:
     """Return a method's fused figures in a comparison, or those of the run of that name, as `public.json` has them."""
     run = json.loads((HERE / "runs" / f"{name}.json").read_text())
     if "comparison" in run:
-        made = [one for one in _made(run["comparison"]) if one["method"] == method]
-        scores = [one["test"]["protocols"][one["per_query"]["protocol"]][one["score"]] for one in made]
-        precision = [mean(score[way]["map@all"] for score in scores) for way in ("image_to_text", "text_to_image")]
+        splits: dict[str, list[dict]] = {}
+        for one in _made(run["comparison"]):
+            if one["method"] == method:
+                scores = one["test"]["protocols"][one["per_query"]["protocol"]][one["score"]]
+                splits.setdefault(one["collection"], []).append(scores)
+        precision = [
+            mean(mean(score[way]["map@all"] for score in seeds) for seeds in splits.values())
+            for way in ("image_to_text", "text_to_image")
+        ]
         return " / ".join(f"{value:.3f}".removeprefix("0") for value in precision)
     fused = [next(iter(evaluation["protocols"].values()))["fused"] for evaluation in run["evaluations"]]
     return "; ".join(

@@ -49,7 +49,7 @@ def ablate(
         out: folder of the runs, see above.
         seeds: of each ablation.
         only: make the runs of these ablations alone, of `ABLATIONS`' names.
-        config: the full model's configuration; by default the preset of the collection's name, or `default`.
+        config: the full model's configuration; by default the preset of the collection's layout, or `default`.
         write: receives progress, a line at a time.
 
     Raises:

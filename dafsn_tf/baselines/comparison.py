@@ -26,6 +26,8 @@ from dafsn_tf.baselines.tasks import (
 )
 from dafsn_tf.baselines.trial import Trials
 from dafsn_tf.config import Config
+from dafsn_tf.data.manifest import Manifest
+from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, RunError
 
 NAMES = ("dafsn", *METHODS)
@@ -52,8 +54,8 @@ def compare(
         only: make the runs of these methods alone.
         tune_once: whether a peer's settings are chosen on the first collection alone and taken for all, as DAFSN's are;
             else each split's validation images choose them anew.
-        config: DAFSN's configuration; by default the preset of the collection's name, or `default`. Its image and text
-            sections say what features and words every method reads.
+        config: DAFSN's configuration; by default the preset of the collection's layout, or `default`. Its image and
+            text sections say what features and words every method reads.
         write: receives progress, a line at a time.
 
     Raises:
@@ -73,9 +75,10 @@ def compare(
 
     tasks, skipped = [], []
     for folder, manifest in manifests.items():
-        unfit = [name for name in methods if name in METHODS and METHODS[name].needs_labels and not manifest.classes]
-        on = f"on {collection_name(manifest)}: it learns from classes, and the collection has none"
-        skipped += [f"{method} {on}" for method in unfit]
+        unfit = [name for name in methods if name in METHODS and METHODS[name].needs_labels]
+        reason = _no_classes(folder, manifest) if unfit else ""
+        unfit = unfit if reason else []
+        skipped += [f"{method} on {collection_name(manifest)}: it learns from classes, {reason}" for method in unfit]
         tasks += tasks_of([name for name in methods if name not in unfit], folder, manifest, seeds, out)
 
     first = next(iter(manifests))
@@ -107,6 +110,14 @@ def compare(
     )
     _refuse_other_inputs(done.runs, out)
     return done
+
+
+def _no_classes(folder: Path, manifest: Manifest) -> str:
+    """Return why a collection has no two classes to learn from; "" where it has."""
+    if not manifest.classes:
+        return "and the collection has none"
+    found = int(open_split(folder, "train").labels.any(axis=0).sum())
+    return "" if found > 1 else f"and the training pictures have {found or 'none'}"
 
 
 def _refuse_other_inputs(runs: Sequence[Record], out: Path) -> None:

@@ -68,8 +68,8 @@ def read_splits(data: Sequence[str | Path]) -> dict[Path, Manifest]:
 
 
 def preset_of(manifests: dict[Path, Manifest]) -> Config:
-    """Return the preset of a collection's name, or `default`."""
-    preset = next(iter(manifests.values())).name.replace("-", "_")
+    """Return the preset of the layout that a collection was read from, or `default`."""
+    preset = next(iter(manifests.values())).source.replace("-", "_")
     return load_config(preset if preset in preset_names() else "default")
 
 

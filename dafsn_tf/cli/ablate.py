@@ -17,7 +17,7 @@ def ablate(
     out: Annotated[Path, typer.Option(help="Folder of the runs; those that it holds are not repeated.")],
     config: Annotated[
         str | None,
-        typer.Option(help="The full model's preset or TOML file; by default the preset of the collection's name."),
+        typer.Option(help="The full model's preset or TOML file; by default the preset of the collection's layout."),
     ] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="section.field=value of --config; may be repeated.")

@@ -51,7 +51,7 @@ def compare(
         bool, typer.Option("--tune-once", help="Choose each peer's settings on the first collection alone, for all.")
     ] = False,
     config: Annotated[
-        str | None, typer.Option(help="DAFSN's preset or TOML file; by default the preset of the collection's name.")
+        str | None, typer.Option(help="DAFSN's preset or TOML file; by default the preset of the collection's layout.")
     ] = None,
 ) -> None:
     """Compare DAFSN with its peers on the same features; an interrupted comparison goes on."""

@@ -105,10 +105,13 @@ def config():
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
-    """Prepares a collection of coloured pictures: `prepared(labels=True, documents=True, seed=0)`."""
+    """Prepares a collection of coloured pictures: `prepared(labels=True, documents=True, seed=0)`.
+
+    `only_class` is the one that training pictures are labelled with, the others not at all.
+    """
     from dafsn_tf.data.prepare import prepare
 
-    def make(labels=True, documents=True, seed=0):
+    def make(labels=True, documents=True, seed=0, only_class=None):
         folder = tmp_path_factory.mktemp("colours")
         source = folder / "colours"
         source.mkdir()
@@ -118,8 +121,9 @@ def prepared(tmp_path_factory):
             pixels = np.array(COLOURS[name]) + random.integers(-30, 30, (16, 16, 3))
             Image.fromarray(np.clip(pixels, 0, 255).astype("uint8")).save(source / f"{number}.png")
             texts = [f"a {name} thing", f"number {number} is {name}"]
+            labelled = labels and (split != "train" or only_class in (None, name))
             lines.append(
-                {"image": f"{number}.png", "texts": texts, "split": split, **({"label": name} if labels else {})}
+                {"image": f"{number}.png", "texts": texts, "split": split, **({"label": name} if labelled else {})}
             )
         (source / "items.jsonl").write_text("\n".join(map(json.dumps, lines)))
         prepare("jsonl", source, folder / "data", documents=documents)

@@ -105,6 +105,51 @@ def test_cca_equals_the_canonical_variates_of_plain_linear_algebra(toy_split, po
     np.testing.assert_allclose(score(validation), cosines, atol=2e-3)
 
 
+def test_ccas_ridge_is_added_to_the_variances_of_both_sides(toy_split):
+    train, validation = toy_split("train", images=60), toy_split("validation", images=15)
+    settings = cca.Settings(12, 1.0, image_ridge=0.5, text_ridge=0.2)
+    score = cca.fit(train, validation, settings, 0, HERE)
+
+    bags = BagsOfWords(train)
+    reduction = TruncatedSVD(12, random_state=0).fit(bags.sentences(train))
+    pairs = train.collection.text_image
+    sides = [np.float64(reduction.transform(bags.sentences(train))), np.float64(train.image_vectors[pairs, 0])]
+    seen = [reduction.transform(bags.sentences(validation)), validation.image_vectors[:, 0]]
+    means = [side.mean(0) for side in sides]
+    covariances, roots = [np.cov(side.T, ddof=1) for side in sides], []
+    covariances[1] = np.cov(np.float64(train.image_vectors[:, 0]).T, ddof=1)  # of pictures
+    for covariance, ridge in zip(covariances, (0.2, 0.5), strict=True):
+        values, vectors = np.linalg.eigh(covariance + ridge * np.trace(covariance) / 12 * np.eye(12))
+        roots.append(vectors / np.sqrt(values) @ vectors.T)
+    cross = (sides[0] - means[0]).T @ (sides[1] - means[1]) / len(pairs)
+    left, correlations, right = np.linalg.svd(roots[0] @ cross @ roots[1])
+    texts = (seen[0] - means[0]) @ roots[0] @ left * correlations
+    images = (seen[1] - means[1]) @ roots[1] @ right.T * correlations
+    cosines = (texts / np.linalg.norm(texts, axis=1, keepdims=True)) @ (
+        images / np.linalg.norm(images, axis=1, keepdims=True)
+    ).T
+    np.testing.assert_allclose(score(validation), cosines, atol=2e-3)
+
+
+def test_whitening_leaves_out_components_that_hold_rounding_errors_alone():
+    random = np.random.default_rng(0)
+    rows = np.float32(random.normal(size=(50, 3)) @ random.normal(size=(3, 10)) + 5)
+    white = cca.Whitening(rows, 10, 0.0, 0)(rows)
+    assert white.shape == (50, 3)
+    np.testing.assert_allclose(np.cov(white.T), np.eye(3), atol=1e-3)
+
+
+def test_cca_of_texts_that_all_say_the_same_tells_nothing_and_does_not_fail(toy_split):
+    train, validation = toy_split("train", images=20), toy_split("validation", images=6)
+    for split in (train, validation):
+        split.word_ids[:] = 0
+        split.word_ids[:, 0] = 5
+    for settings in cca.METHOD.grid:
+        scores = cca.fit(train, validation, settings, 0, HERE)(validation)
+        assert scores.shape == (12, 6)
+        assert np.isfinite(scores).all()
+
+
 def test_semantic_matching_is_the_agreement_of_posteriors(toy_split):
     train, validation = toy_split("train"), toy_split("validation", images=15)
     score = semantic_matching.fit(train, validation, semantic_matching.Settings(), 0, HERE)

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +7,8 @@ import pytest
 from dafsn_tf import baselines
 from dafsn_tf.baselines import comparison
 from dafsn_tf.baselines.inputs import Inputs
+from dafsn_tf.baselines.tasks import preset_of
+from dafsn_tf.config import load_config
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import ConfigError, DataError, RunError
 from dafsn_tf.evaluation.evaluate import evaluate_run
@@ -133,6 +136,24 @@ def test_methods_that_need_classes_are_skipped_with_the_reason(methods, prepared
     (skipped,) = found.skipped
     assert skipped.startswith("semantic_matching on colours-")
     assert skipped.endswith("it learns from classes, and the collection has none")
+
+
+@pytest.mark.parametrize(("labelled", "found"), [("red", "1"), ("", "none")])
+def test_methods_that_need_classes_are_skipped_where_training_pictures_do_not_tell_two_apart(
+    labelled, found, methods, prepared, config, tmp_path
+):
+    one = prepared(only_class=labelled)
+    found_runs = baselines.compare([one], tmp_path, methods=methods[1:], config=config, write=lambda line: None)
+    assert [run["method"] for run in found_runs.runs] == ["cca"]
+    assert found_runs.skipped[0].endswith(f"it learns from classes, and the training pictures have {found}")
+
+
+def test_a_collections_layout_names_its_preset_not_its_folder():
+    def collection(source):
+        return {Path("data"): Manifest("flickr8k", source, 0, False, (), {})}
+
+    assert preset_of(collection("flickr8k")) == load_config("flickr8k")
+    assert preset_of(collection("jsonl")) == load_config("default")
 
 
 def test_several_splits_of_one_collection(methods, data, prepared, config, tmp_path):
