@@ -27,7 +27,7 @@ _BATCH = 4096  # texts tokenised at once
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One split: N texts and B images, each image seen in V variants (2 where training images are mirrored too).
+    """One split: N texts and B images, each image seen in V variants (as it is; mirrored too, averaged).
 
     Attributes:
         data: the collection's folder.

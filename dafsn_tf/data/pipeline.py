@@ -75,7 +75,7 @@ def epoch_plan(
         batch_size: images of a batch.
         seed: of the run.
         epoch: from 0.
-        variants: 2 where an image may be seen mirrored.
+        variants: ways in which an image is seen, one of which is drawn: as it is, mirrored, their averaged features.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
@@ -116,7 +116,7 @@ def training_batches(
         first_epoch: number of the first epoch, from 0.
         skip: batches of the first epoch that were already seen.
         inputs: frozen backbone features or decoded images; None decodes.
-        flip: whether images are mirrored half of the time; of features, all variants are seen equally often.
+        flip: whether pixels are mirrored half of the time; of features, all variants are seen equally often.
 
     Returns:
         Dictionaries of `word_ids` (B, T), `labels` (B, C), `image_index` (B,), and `images` (B, H, W, 3) or `regions`
