@@ -178,8 +178,9 @@ class TrainingConfig:
     def for_images(self, images: int) -> "TrainingConfig":
         """Return the batches, epochs and weight decay that suit a number of training images, at least 2.
 
-        Batches are never larger than the collection. With `min_steps`, an epoch has at least `LEAST_BATCHES` of them as
-        long as they hold `LEAST_BATCH` images, there are as many epochs as the steps take, and the weight decay is that
+        Batches are never larger than the collection. With `min_steps`, an epoch has at least `LEAST_BATCHES` of them,
+        for which a collection whose batches would hold fewer than `LEAST_BATCH` images is passed through several times
+        (see `passes`), there are as many epochs as the steps take, and the weight decay is that
         of `LEAST_BATCHES` batches an epoch: with more of them it is smaller in proportion, so that weights forget at
         the same rate by epoch (Wang and Aitchison, How to set AdamW's weight decay as you scale model and dataset size,
         2024).
@@ -188,12 +189,20 @@ class TrainingConfig:
         if self.min_steps:
             size = min(size, max(images // LEAST_BATCHES, min(LEAST_BATCH, images)))
             decay *= min(1.0, LEAST_BATCHES / (images // size))
-        epochs = max(self.epochs, -(-self.min_steps // (images // size)))
-        return dataclasses.replace(self, batch_size=size, epochs=epochs, weight_decay=decay)
+        suited = dataclasses.replace(self, batch_size=size, weight_decay=decay)
+        epochs = max(self.epochs, -(-self.min_steps // suited.steps_per_epoch(images)))
+        return dataclasses.replace(suited, epochs=epochs)
 
     def steps_per_epoch(self, images: int) -> int:
-        """Return the whole batches that a number of training images makes, which are an epoch's steps."""
-        return images // self.batch_size
+        """Return the steps of an epoch: the whole batches that a number of training images makes, in all passes."""
+        return images // self.batch_size * self.passes(images)
+
+    def passes(self, images: int) -> int:
+        """Return how often an epoch passes through the training images: once, or by `min_steps` more often.
+
+        Each epoch is validated and saved, which for a few dozen images would take most of the time.
+        """
+        return -(-LEAST_BATCHES // (images // self.batch_size)) if self.min_steps else 1
 
 
 @dataclass(frozen=True)

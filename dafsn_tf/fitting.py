@@ -239,14 +239,15 @@ def fit(
     from dafsn_tf.evaluation.evaluate import validate
 
     training, (first_epoch, last_epoch) = config.training, epochs
+    passes = training.passes(len(records["train"]))
     batches = training_batches(
         records["train"],
         text_preprocessor,
         image_size=config.image.image_size,
         batch_size=training.batch_size,
         seed=seed,
-        epochs=last_epoch,
-        first_epoch=first_epoch,
+        epochs=last_epoch * passes,
+        first_epoch=first_epoch * passes,
         inputs=inputs["train"],
         flip=config.image.augmentation == "flip",
     )

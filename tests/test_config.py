@@ -102,23 +102,25 @@ def test_fine_tuning_needs_a_block_that_is_read():
 
 
 @pytest.mark.parametrize(
-    ("images", "size", "epochs"),
+    ("images", "size", "passes", "epochs"),
     [
-        (6000, 128, 20),  # enough steps as it is
-        (800, 100, 75),  # eight batches an epoch
-        (60, 16, 200),  # no smaller than sixteen images
-        (5, 5, 600),  # one batch an epoch
+        (6000, 128, 1, 20),  # enough steps as it is
+        (800, 100, 1, 75),  # eight batches an epoch
+        (60, 16, 3, 67),  # batches of sixteen images at least: three of them, three times
+        (24, 16, 8, 75),
+        (5, 5, 8, 75),  # one batch, eight times
     ],
 )
-def test_small_collections_get_smaller_batches_and_more_epochs(images, size, epochs):
+def test_small_collections_get_smaller_batches_and_more_epochs(images, size, passes, epochs):
     training = TrainingConfig(batch_size=128, epochs=20, min_steps=600).for_images(images)
-    assert (training.batch_size, training.epochs) == (size, epochs)
-    assert training.epochs * (images // training.batch_size) >= 600
+    assert (training.batch_size, training.passes(images), training.epochs) == (size, passes, epochs)
+    assert training.steps_per_epoch(images) == images // size * passes >= 8
+    assert training.epochs * training.steps_per_epoch(images) >= 600
 
 
 def test_without_a_least_number_of_steps_only_the_batch_fits_itself():
     training = TrainingConfig(batch_size=128, epochs=20).for_images(60)
-    assert (training.batch_size, training.epochs) == (60, 20)
+    assert (training.batch_size, training.epochs, training.passes(60), training.steps_per_epoch(60)) == (60, 20, 1, 1)
 
 
 @pytest.mark.parametrize(("images", "batches"), [(60, 3), (800, 8), (6000, 46), (30_000, 234)])
