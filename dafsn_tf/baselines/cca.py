@@ -128,10 +128,12 @@ def _canonical_directions(white_texts: np.ndarray, white_images: np.ndarray, tex
 METHOD = Method(
     "cca",
     fit,
-    grid=(  # a small vocabulary has fewer components: then powers and word vectors alone differ
-        Settings(256, 4.0),
-        Settings(1024, 2.0),
-        *(Settings(components, power, vector_weight=2.0) for components, power in ((128, 2.0), (256, 4.0))),
-        *(Settings(1024, power, vector_weight=1.0) for power in (1.0, 2.0)),
+    grid=(
+        Settings(128, 2.0, vector_weight=2.0),
+        Settings(1024, 1.0, vector_weight=1.0, image_ridge=0.03, text_ridge=0.3),
+        *(
+            Settings(components, 1.0, vector_weight=1.0, image_ridge=ridge, text_ridge=ridge)
+            for components, ridge in ((1024, 0.1), (1024, 0.3), (2048, 0.3), (1024, 1.0))
+        ),
     ),
 )
