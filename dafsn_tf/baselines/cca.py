@@ -130,10 +130,8 @@ METHOD = Method(
     fit,
     grid=(
         Settings(128, 2.0, vector_weight=2.0),
+        Settings(256, 4.0, vector_weight=2.0),
         Settings(1024, 1.0, vector_weight=1.0, image_ridge=0.03, text_ridge=0.3),
-        *(
-            Settings(components, 1.0, vector_weight=1.0, image_ridge=ridge, text_ridge=ridge)
-            for components, ridge in ((1024, 0.1), (1024, 0.3), (2048, 0.3), (1024, 1.0))
-        ),
+        *(Settings(1024, 1.0, vector_weight=1.0, image_ridge=ridge, text_ridge=ridge) for ridge in (0.1, 0.3, 1.0)),
     ),
 )
