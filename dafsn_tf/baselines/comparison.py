@@ -75,9 +75,9 @@ def compare(
 
     tasks, skipped = [], []
     for folder, manifest in manifests.items():
-        unfit = [name for name in methods if name in METHODS and METHODS[name].needs_labels]
-        reason = _no_classes(folder, manifest) if unfit else ""
-        unfit = unfit if reason else []
+        learn_classes = [name for name in methods if name in METHODS and METHODS[name].needs_labels]
+        reason = _no_classes(folder, manifest) if learn_classes else ""
+        unfit = learn_classes if reason else []
         skipped += [f"{method} on {collection_name(manifest)}: it learns from classes, {reason}" for method in unfit]
         tasks += tasks_of([name for name in methods if name not in unfit], folder, manifest, seeds, out)
 

@@ -195,7 +195,7 @@ def takes_the_place(value: float, best: float, tolerance: float, has_classes: bo
     """
     if not tolerance:
         return value > best
-    return value > best or value >= best - tolerance * selection_error(best, has_classes, images)
+    return value >= best - tolerance * selection_error(best, has_classes, images)
 
 
 def _images(scores: np.ndarray, collection: Collection) -> int:
