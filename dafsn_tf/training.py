@@ -85,6 +85,7 @@ def train(
         _begin(run, config, identity, manifest, vocabulary)
     keras.utils.set_random_seed(seed)
     text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
+    _tell_of_long_texts(records["train"], config.text.max_words, write)
     config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
     try:
         if state["epochs_done"]:
@@ -134,6 +135,18 @@ def _begin(run: Path, config: Config, identity: dict[str, Any], manifest: Manife
             "command": sys.argv,
         },
     )
+
+
+def _tell_of_long_texts(records: RecordSplit, max_words: int, write: Callable[[str], None]) -> None:
+    from dafsn_tf.preprocessing.text import count_longer
+
+    texts = [text for texts in records.texts for text in texts]
+    longer = count_longer(texts, max_words)
+    if longer:
+        write(
+            f"{longer} of {len(texts)} training texts ({longer / len(texts):.1%}) have more than {max_words} words; "
+            "the words after those are not read (text.max_words)"
+        )
 
 
 def _state(run: Path) -> dict[str, Any]:

@@ -234,8 +234,13 @@ def test_a_collection_with_few_labels_short_texts_and_fewer_images_than_a_batch(
 def test_a_collection_without_labels_is_chosen_by_recall(jsonl_source, tmp_path):
     lines = [{"image": f"{n}.png", "texts": [f"thing {n}", "something"]} for n in range(12)]
     prepare("jsonl", jsonl_source(lines), tmp_path / "data")
-    result = train(tiny_config("training.epochs=1"), tmp_path / "data", tmp_path / "run", write=lambda line: None)
+    written: list[str] = []
+    config = tiny_config("training.epochs=1", "text.max_words=1")
+    result = train(config, tmp_path / "data", tmp_path / "run", write=written.append)
     assert 0 <= result["selection"] <= 6
+    (told,) = [line for line in written if "text.max_words" in line]
+    images = len(open_split(tmp_path / "data", "train"))  # the first of an image's two texts is cut
+    assert told.startswith(f"{images} of {2 * images} training texts (50.0%) have more than 1 words")
     run = load_run(tmp_path / "run")
     assert run.model.classifier is None
     assert "sentence" in evaluate_run(run, tmp_path / "data")["protocols"]

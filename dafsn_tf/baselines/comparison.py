@@ -25,6 +25,7 @@ from dafsn_tf.baselines.tasks import (
     tasks_of,
 )
 from dafsn_tf.baselines.trial import Trials
+from dafsn_tf.baselines.tuning import check_choice, tuning_file
 from dafsn_tf.config import Config
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import open_split
@@ -92,6 +93,10 @@ def compare(
         return Trials(first, config, out, write)
 
     found = [read_record(task, None) for task in tasks if task.file.exists()]
+    for run in found:
+        if run["method"] in METHODS:
+            chosen = tuning_file(out, run["method"], run["settings_chosen_on"])
+            check_choice(METHODS[run["method"]], run["settings"], chosen)
 
     def make(task: Task) -> Record:
         here = trials(task.data)

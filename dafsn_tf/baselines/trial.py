@@ -13,7 +13,7 @@ from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.baselines.package_model import run_scores, trained_run
 from dafsn_tf.baselines.record import run_record
 from dafsn_tf.baselines.tasks import collection_name
-from dafsn_tf.baselines.tuning import SEED, Fitted, tune
+from dafsn_tf.baselines.tuning import SEED, Fitted, tune, tuning_file
 from dafsn_tf.config import Config
 from dafsn_tf.data.manifest import Manifest
 
@@ -51,7 +51,7 @@ class Trials:
         return self.inputs.open("validation")
 
     def _choose(self, method: Method) -> tuple[Any, Fitted | None]:
-        file = self.out / f"tuning-{method.name}-{self.collection}.json"
+        file = tuning_file(self.out, method.name, self.collection)
 
         def surroundings(settings: Any, seed: int) -> Surroundings:
             return self._surroundings(method, settings, seed)

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,11 @@ class Fitted:
     settings: Any
     scorer: Scorer
     seconds: float
+
+
+def tuning_file(out: Path, method: str, collection: str) -> Path:
+    """Return where a folder of runs keeps the choice for a method on a collection."""
+    return out / f"tuning-{method}-{collection}.json"
 
 
 def tune(
@@ -60,14 +66,14 @@ def tune(
         if state["inputs"] != inputs:
             raise RunError(f"{file} was chosen on other features or words; name another folder by --out.")
     best: Fitted | None = None
+    tries = len(method.grid) + (longer(method.grid[0]) is not None)
 
-    def value_of(settings: Any, number: int, of: int) -> float:
+    def value_of(settings: Any) -> float:
         nonlocal best
-        for tried in state["tried"]:
-            if tried["settings"] == asdict(settings):
-                return tried["validation"]
+        with suppress(LookupError):
+            return _tried(state, settings)
         here, began = surroundings(settings, SEED), time.monotonic()
-        here.write(f"{method.name}: setting {number} of {of} on validation, {settings}")
+        here.write(f"{method.name}: setting {method.number(settings)} of {tries} on validation, {settings}")
         scorer = method.fit(train, validation, settings, SEED, here)
         value, seconds = validation_value(scorer, validation), round(time.monotonic() - began, 1)
         if value > max((tried["validation"] for tried in state["tried"]), default=-math.inf):
@@ -76,12 +82,50 @@ def tune(
         write_json(file, state)
         return value
 
-    grid = method.grid
-    tries = len(grid) + (longer(grid[0]) is not None)
-    values = [value_of(settings, number, tries) for number, settings in enumerate(grid, start=1)]
-    chosen = grid[values.index(max(values))]
-    more = longer(chosen)
-    if more is not None and value_of(more, tries, tries) > max(values):
-        chosen = more
+    chosen = _choice(method, value_of)
     write_json(file, {**state, "chosen": asdict(chosen)})
     return chosen, best if best and best.settings == chosen else None
+
+
+def check_choice(method: Method, settings: dict[str, Any], file: Path) -> None:
+    """Refuse a run whose settings `tune` chooses otherwise now: an earlier version had another grid, or tried less.
+
+    Args:
+        method: of the run.
+        settings: of the run, as its file holds them.
+        file: what `tune` wrote; where there is none, nothing is known of the choice and nothing refused.
+
+    Raises:
+        RunError: the settings were chosen otherwise.
+    """
+    if not file.exists():
+        return
+    state = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        chosen = _choice(method, lambda settings: _tried(state, settings))
+    except LookupError:
+        found = "not all settings that this version tries had been tried"
+    else:
+        if asdict(chosen) == settings:
+            return
+        found = f"they were {settings}, and validation chooses {asdict(chosen)}"
+    raise RunError(
+        f"The settings of a run of {method.name} were chosen otherwise: {found} ({file}). Remove the run's JSON to "
+        "make it anew, or name another folder by --out."
+    )
+
+
+def _choice(method: Method, value_of: Callable[[Any], float]) -> Any:
+    """Return the settings of the largest value; of equals the first."""
+    values = [value_of(settings) for settings in method.grid]
+    chosen = method.grid[values.index(max(values))]
+    more = longer(chosen)
+    return more if more is not None and value_of(more) > max(values) else chosen
+
+
+def _tried(state: dict[str, Any], settings: Any) -> float:
+    """Return what settings are worth on validation; LookupError where they have not been tried."""
+    for tried in state["tried"]:
+        if tried["settings"] == asdict(settings):
+            return tried["validation"]
+    raise LookupError(settings)

@@ -130,6 +130,15 @@ def build_vocabulary(texts: Iterable[str], max_size: int, min_count: int) -> lis
     return [word.decode() for _, word in sorted(frequent)[:max_size]]  # UTF-8 sorts as its code points
 
 
+def count_longer(texts: Iterable[str], max_words: int) -> int:
+    """Return how many texts have more than `max_words` words."""
+    longer = 0
+    for batch in _batches(texts):
+        tokens, _, _ = tokenize(tf.constant(batch))
+        longer += int((tokens.row_lengths().numpy() > max_words).sum())
+    return longer
+
+
 def _batches(texts: Iterable[str]) -> Iterator[list[bytes]]:
     encoded = (text.encode("utf-8", "replace") for text in texts)  # a lone surrogate has no UTF-8
     while batch := list(islice(encoded, _TEXTS_A_BATCH)):

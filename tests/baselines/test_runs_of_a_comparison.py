@@ -201,6 +201,10 @@ def test_runs_of_other_features_or_settings_are_refused(methods, data, config, t
         baselines.compare([data], out, methods=methods[:2], config=Config.from_dict(changed), **options)
     file = next(out.glob("cca-*.json"))
     record = json.loads(file.read_text())
+    settings = {**record["settings"], "power": 7.0}
+    file.write_text(json.dumps({**record, "settings": settings}))
+    with pytest.raises(RunError, match=r"settings of a run of cca were chosen otherwise.*tuning-cca-.*Remove"):
+        baselines.compare([data], out, methods=methods[:2], config=config, **options)
     record["inputs"]["max_words"] = 3
     file.write_text(json.dumps(record))
     with pytest.raises(RunError, match="different features or words"):

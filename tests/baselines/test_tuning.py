@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ from dafsn_tf.baselines import METHODS
 from dafsn_tf.baselines.inputs import Inputs
 from dafsn_tf.baselines.method import Method, Surroundings
 from dafsn_tf.baselines.trial import Trials
-from dafsn_tf.baselines.tuning import tune
+from dafsn_tf.baselines.tuning import check_choice, tune
 from dafsn_tf.errors import DataError, RunError
 
 
@@ -122,6 +122,27 @@ def test_a_choice_made_on_other_features_is_refused(toy_split, tmp_path):
     choose(toy_split, tmp_path / "t.json")
     with pytest.raises(RunError, match=r"t\.json was chosen on other features or words.*--out"):
         choose(toy_split, tmp_path / "t.json", inputs={"features": 2})
+
+
+def test_a_run_is_refused_whose_settings_this_version_chooses_otherwise(toy_split, tmp_path):
+    file = tmp_path / "t.json"
+    check_choice(METHOD, {"size": 5.0}, file)  # nothing is known of a choice that has no file
+    chosen, _ = choose(toy_split, file)
+    check_choice(METHOD, asdict(chosen), file)
+    with pytest.raises(RunError, match=r"stub .*they were \{'size': 3.0\}.*chooses \{'size': 0.0\} \(.*t\.json.*--out"):
+        check_choice(METHOD, {"size": 3.0}, file)
+    with pytest.raises(RunError, match=r"not all settings that this version tries had been tried.*Remove"):
+        check_choice(replace(METHOD, grid=(*METHOD.grid, Noise(1.0))), {"size": 0.0}, file)
+
+
+def test_a_run_is_refused_that_knows_nothing_of_twice_the_training(toy_split, tmp_path):
+    method, file = Method("stub", fit, grid=(Trained(9.0), Trained(1.0))), tmp_path / "t.json"
+    chosen, _ = choose(toy_split, file, method)
+    check_choice(method, asdict(chosen), file)
+    stored = json.loads(file.read_text())
+    file.write_text(json.dumps({**stored, "tried": stored["tried"][:2]}))
+    with pytest.raises(RunError, match="not all settings"):
+        check_choice(method, asdict(chosen), file)
 
 
 TRAINED = ("acmr", "dscmr", "vsepp", "scan", "damsm")

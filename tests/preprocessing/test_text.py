@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dafsn_tf.errors import ConfigError, DataError
 from dafsn_tf.preprocessing.status import Status
-from dafsn_tf.preprocessing.text import BYTES_A_WORD, TextPreprocessor, build_vocabulary, tokenize
+from dafsn_tf.preprocessing.text import BYTES_A_WORD, TextPreprocessor, build_vocabulary, count_longer, tokenize
 
 
 def words_and_slices(text: str | bytes) -> tuple[list[str], list[bytes]]:
@@ -210,3 +210,10 @@ class TestBuildVocabulary:
     def test_texts_without_words(self):
         assert build_vocabulary(["", "\ud83d"], 5, 1) == []
         assert build_vocabulary([], 5, 1) == []
+
+
+def test_texts_of_more_words_than_are_read_are_counted():
+    texts = ["one two three", "one, two.", "", "one two three four"]
+    assert [count_longer(texts, words) for words in (1, 2, 3, 4)] == [3, 2, 1, 0]
+    assert count_longer(("a b" for _ in range(9000)), 1) == 9000  # more than a batch
+    assert count_longer([], 1) == 0
