@@ -92,15 +92,15 @@ def compare(
     def chooser() -> Trials:
         return Trials(first, config, out, write)
 
-    found = [read_record(task, None) for task in tasks if task.file.exists()]
-    for run in found:
-        if run["method"] in METHODS:
-            chosen = tuning_file(out, run["method"], run["settings_chosen_on"])
-            check_choice(METHODS[run["method"]], run["settings"], chosen)
+    found = {task: read_record(task, None) for task in tasks if task.file.exists()}
+    for task, run in found.items():
+        if task.method in METHODS:
+            chosen_on = run.get("settings_chosen_on", task.collection)  # not told by a version that chose on each
+            check_choice(METHODS[task.method], run["settings"], tuning_file(out, task.method, chosen_on))
 
     def make(task: Task) -> Record:
         here = trials(task.data)
-        _refuse_other_inputs([*found, {"inputs": here.description}], out)
+        _refuse_other_inputs([*found.values(), {"inputs": here.description}], out)
         return here.dafsn(task.seed) if task.method == "dafsn" else here.peer(METHODS[task.method], task.seed)
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or methods)]
