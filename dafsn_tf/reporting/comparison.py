@@ -144,7 +144,8 @@ def comparison_table(
     Figures are means over seeds, then over splits; ± is the standard deviation over seeds, or over splits where there
     are several. Differences are the reference's figure minus the method's: values are averaged over seeds first. The
     interval is `paired_bootstrap`'s over pictures with their texts, or `corrected_interval`'s over those splits that
-    both have. `more` names further columns, which are means over the runs of what a function makes of each.
+    both have. `more` names further columns, which are means over the runs of what a function makes of each. Several
+    splits are followed by a second table, of the differences on each.
     """
     lines = [*_title(runs), ""] if runs else []
     if runs:
@@ -159,6 +160,8 @@ def comparison_table(
             rows.append([*_row(method, runs, reference), minutes, *further])
         rows.append([*_chance(runs), *[""] * (len(more) + 1)])
         lines += _markdown(rows)
+        if len(_splits([run for run in runs if run["method"] == reference])) > 1:
+            lines += ["", f"MAP@all of each split, {reference}'s minus the others':", "", *_split_rows(runs, reference)]
     for title, entries in (("Still missing", missing), ("Skipped", skipped)):
         if entries:
             lines += ["", f"{title}:", *(f"- {entry}" for entry in entries)]
@@ -192,6 +195,23 @@ def _row(method: str, runs: Sequence[Run], reference: str) -> list[str]:
     for direction in DIRECTIONS:
         cells.append(" / ".join(f"{_recall(own, direction, cut):.3f}" for cut in RECALL_CUTS))
     return cells
+
+
+def _split_rows(runs: Sequence[Run], reference: str) -> list[str]:
+    """Return the reference's MAP@all on each split, and by how much it is above each other method's, as a table."""
+    methods = list(dict.fromkeys(run["method"] for run in runs if run["method"] != reference))
+    figures = {
+        method: {
+            split: float(values.mean())
+            for split, values in _by_split([run for run in runs if run["method"] == method], average_precision).items()
+        }
+        for method in (reference, *methods)
+    }
+    rows = [["split", reference, *methods]]
+    for split, ours in figures[reference].items():
+        theirs = [figures[method].get(split) for method in methods]
+        rows.append([split[:8], f"{ours:.3f}", *("" if other is None else f"{ours - other:+.3f}" for other in theirs)])
+    return _markdown(rows)
 
 
 def leads(runs: Sequence[Run], reference: str = "dafsn") -> dict[str, Interval]:

@@ -87,7 +87,8 @@ def test_pictures_add_up_to_the_figure():
 
 
 def rows_of(table):
-    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("|")]
+    lines = table.partition("of each split")[0].splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("|")]
     return {row[0]: dict(zip(cells[0], row, strict=True)) for row in cells[2:]}
 
 
@@ -122,6 +123,16 @@ def test_several_splits_have_a_deviation_over_splits():
     assert "2 x 1 to 2" in line
     # Gains .125 and .075: mean .1, deviation .0354; t of one degree of freedom at .975 is 12.706, 1 / 2 + 2 / 16.
     assert "+0.100 [-0.255, +0.455]" in line
+    of_each = comparison_table(runs).partition("MAP@all of each split, dafsn's minus the others':")[2].splitlines()
+    assert [line.split() for line in of_each[2:]] == [
+        ["|", "split", "|", "dafsn", "|", "cca", "|"],
+        ["|----------|-------|--------|"],
+        ["|", "a" * 8, "|", "0.750", "|", "+0.125", "|"],
+        ["|", "b" * 8, "|", "0.700", "|", "+0.075", "|"],
+    ]
+    alone = comparison_table([run("dafsn", split="a" * 64), run("dafsn", split="b" * 64), run("cca", split="b" * 64)])
+    assert ["|", "a" * 8, "|", "0.625", "|", "|"] in [line.split() for line in alone.splitlines()]
+    assert "of each split" not in comparison_table([run("cca", split="a" * 64), run("cca", split="b" * 64)])
 
 
 def test_missing_and_skipped_runs_are_listed():
