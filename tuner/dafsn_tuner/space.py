@@ -94,7 +94,7 @@ SPACE: Space = {
     "model.similarity": Choice(("product", "cosine")),
     "model.word_pooling": Choice(("log_mean_exp", "log_sum_exp", "mean")),
     "model.gamma1": Range(2.0, 20.0, log=True),
-    "model.gamma2": Range(2.0, 10.0, log=True),
+    "model.gamma2": Range(2.0, 20.0, log=True),
     "loss.label_weight": Choice((0.3, 1.0, 2.0, 5.0)),
     "loss.adversarial_weight": Choice((0.0, 0.02, 0.05, 0.1, 0.3)),
     "loss.adversarial_kind": Choice(("flipped_labels", "uniform_targets", "gradient_reversal")),
