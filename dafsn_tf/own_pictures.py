@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from dafsn_tf.data.pictures import SUFFIXES, PictureError, decoder_settings, normalize_picture
+from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture, picture_files
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.evaluation.fusion import Fusion
@@ -57,7 +57,7 @@ class PictureFolder:
     """
 
     def __init__(self, run: Run, folder: Path, write: Callable[[str], None] = print) -> None:
-        files = _picture_files(folder)
+        files = picture_files(folder)
         self.encoder = Encoder(complete_model(run), run.text_preprocessor, Fusion.from_dict(run.fusion))
         self.files: list[Path] = []
         images, regions = [], []
@@ -102,15 +102,6 @@ class PictureFolder:
             files.append(out / f"attention-{number}.png")
             write_figure(attention_figure(attention, _opened(picture)), files[-1])
         return files
-
-
-def _picture_files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataError(f"There is no folder {folder}. Name one that holds pictures ({', '.join(SUFFIXES)}).")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not files:
-        raise DataError(f"{folder} and its subfolders hold no file that ends in {', '.join(SUFFIXES)}.")
-    return files
 
 
 def _usable(files: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:

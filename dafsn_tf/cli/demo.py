@@ -9,6 +9,7 @@ import typer
 
 from dafsn_tf.cli.console import say
 from dafsn_tf.config import load_config
+from dafsn_tf.data.pictures import picture_files
 from dafsn_tf.errors import ConfigError
 
 
@@ -48,6 +49,7 @@ def demo(
         return
     if overrides:
         raise ConfigError("--set configures training; with --images nothing is trained.")
+    picture_files(images)  # refused before any work is done for it
     from dafsn_tf.demo import mark
     from dafsn_tf.own_pictures import PictureFolder
     from dafsn_tf.runs import load_run

@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from dafsn_tf.errors import DataError
 from dafsn_tf.preprocessing.status import Status
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
@@ -55,6 +57,20 @@ def decoder_settings() -> Iterator[None]:
             yield
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """Return the files of a folder and its subfolders that end in one of `SUFFIXES`, in order.
+
+    Raises:
+        DataError: no such folder, or no such file in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}. Name one that holds pictures ({', '.join(SUFFIXES)}).")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not files:
+        raise DataError(f"{folder} and its subfolders hold no file that ends in {', '.join(SUFFIXES)}.")
+    return files
 
 
 def normalize_picture(encoded: bytes, image_side: int = 512, max_pixels: int = 100_000_000) -> bytes:

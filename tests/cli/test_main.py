@@ -79,6 +79,7 @@ def test_what_could_not_be_written_is_refused_before_any_work(arguments, message
         ("report", "shapes", "absent", "--data", "absent", "--out", "o"),
         ("compare", "--data", "absent", "--out", "o"),
         ("ablate", "--data", "absent", "--out", "o"),
+        ("demo", "--images", "absent"),
     ],
 )
 def test_a_mistyped_folder_is_told_before_tensorflow_is_imported(arguments, tmp_path):
