@@ -27,6 +27,10 @@ class Fitted:
     seconds: float
 
 
+class _Untried(Exception):
+    """Settings of which a file of choices does not tell."""
+
+
 def tuning_file(out: Path, method: str, collection: str) -> Path:
     """Return where a folder of runs keeps the choice for a method on a collection."""
     return out / f"tuning-{method}-{collection}.json"
@@ -70,7 +74,7 @@ def tune(
 
     def value_of(settings: Any) -> float:
         nonlocal best
-        with suppress(LookupError):
+        with suppress(_Untried):
             return _tried(state, settings)
         here, began = surroundings(settings, SEED), time.monotonic()
         here.write(f"{method.name}: setting {method.number(settings)} of {tries} on validation, {settings}")
@@ -103,7 +107,7 @@ def check_choice(method: Method, settings: dict[str, Any], file: Path) -> None:
     state = json.loads(file.read_text(encoding="utf-8"))
     try:
         chosen = _choice(method, lambda settings: _tried(state, settings))
-    except LookupError:
+    except _Untried:
         found = "not all settings that this version tries had been tried"
     else:
         if asdict(chosen) == settings:
@@ -124,8 +128,12 @@ def _choice(method: Method, value_of: Callable[[Any], float]) -> Any:
 
 
 def _tried(state: dict[str, Any], settings: Any) -> float:
-    """Return what settings are worth on validation; LookupError where they have not been tried."""
+    """Return what settings are worth on validation.
+
+    Raises:
+        _Untried: they have not been tried.
+    """
     for tried in state["tried"]:
         if tried["settings"] == asdict(settings):
             return tried["validation"]
-    raise LookupError(settings)
+    raise _Untried

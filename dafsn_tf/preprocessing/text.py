@@ -123,8 +123,7 @@ def build_vocabulary(texts: Iterable[str], max_size: int, min_count: int) -> lis
         min_count: occurrences below which a word is left out.
     """
     counts: Counter[bytes] = Counter()
-    for batch in _batches(texts):
-        tokens, _, _ = tokenize(tf.constant(batch))
+    for tokens in _tokens(texts):
         counts.update(tokens.flat_values.numpy().tolist())
     frequent = [(-count, word) for word, count in counts.items() if count >= min_count]
     return [word.decode() for _, word in sorted(frequent)[:max_size]]  # UTF-8 sorts as its code points
@@ -132,14 +131,12 @@ def build_vocabulary(texts: Iterable[str], max_size: int, min_count: int) -> lis
 
 def count_longer(texts: Iterable[str], max_words: int) -> int:
     """Return how many texts have more than `max_words` words."""
-    longer = 0
-    for batch in _batches(texts):
-        tokens, _, _ = tokenize(tf.constant(batch))
-        longer += int((tokens.row_lengths().numpy() > max_words).sum())
-    return longer
+    return sum(int((tokens.row_lengths().numpy() > max_words).sum()) for tokens in _tokens(texts))
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[bytes]]:
+def _tokens(texts: Iterable[str]) -> Iterator[tf.RaggedTensor]:
+    """Yield the words of texts as `tokenize` writes them, a batch of texts at a time."""
     encoded = (text.encode("utf-8", "replace") for text in texts)  # a lone surrogate has no UTF-8
     while batch := list(islice(encoded, _TEXTS_A_BATCH)):
-        yield batch
+        tokens, _, _ = tokenize(tf.constant(batch))
+        yield tokens
