@@ -135,13 +135,10 @@ def compile_model(model: Any, config: Config, images: int) -> None:
         "use_ema": training.weight_averaging > 0,
         "ema_momentum": training.weight_averaging,
     }
-    optimizer = keras.optimizers.AdamW(
-        learning_rate_schedule(config, steps, training.learning_rate), weight_decay=training.weight_decay, **common
-    )
-    # 0 is no place to shrink a sharpness to, and a word's vector would shrink in every step that its word is not in.
-    optimizer.exclude_from_weight_decay(var_list=[model.text_encoder.embedding.embeddings], var_names=["log_gamma3"])
     model.compile(
-        optimizer=optimizer,
+        optimizer=keras.optimizers.AdamW(
+            learning_rate_schedule(config, steps, training.learning_rate), weight_decay=training.weight_decay, **common
+        ),
         discriminator_optimizer=keras.optimizers.Adam(discriminator.learning_rate, beta_1=discriminator.beta_1),
         backbone_optimizer=keras.optimizers.Adam(
             learning_rate_schedule(config, steps, training.backbone_learning_rate), **common

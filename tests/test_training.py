@@ -27,6 +27,7 @@ TINY = [
     "text.word_dropout=0.1",
     "training.batch_size=8",
     "training.epochs=3",
+    "training.weight_decay=2",
     "discriminator.hidden_dim=8",
 ]
 

@@ -186,6 +186,8 @@ class DAFSN(keras.Model):
                 once.
             backbone_optimizer: of the blocks of a pre-trained backbone that learn too, "adam" by default.
             **kwargs: as in `keras.Model.compile`.
+
+        Weight decay of `optimizer` spares word embeddings and the learned temperature, unless it was built before.
         """
         super().compile(optimizer=optimizer, **kwargs)
         self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
@@ -193,6 +195,7 @@ class DAFSN(keras.Model):
         self.total_steps = total_steps
         if not self.built:
             self.build()
+        self._spare_from_weight_decay()
         self.optimizer.build(self.encoder_variables)
         self.backbone_optimizer = None
         if self.backbone_variables:
@@ -202,6 +205,15 @@ class DAFSN(keras.Model):
         if self.optimizer.use_ema:
             finalize = self.optimizer.finalize_variable_values  # `fit` ends by handing it the discriminator's too
             self.optimizer.finalize_variable_values = lambda variables: finalize(self.encoder_variables)
+
+    def _spare_from_weight_decay(self) -> None:
+        """Exclude what is not to shrink; here, since a stored optimizer has forgotten what was excluded from it.
+
+        0 is no place to shrink a sharpness to, and a word's vector would shrink in every step that its word is not in.
+        """
+        spared = [self.text_encoder.embedding.embeddings, self.log_gamma3]
+        if not self.optimizer.built:
+            self.optimizer.exclude_from_weight_decay(var_list=[each for each in spared if each is not None])
 
     @contextmanager
     def averaged_weights(self) -> Iterator[None]:
