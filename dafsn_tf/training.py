@@ -86,6 +86,7 @@ def train(
     keras.utils.set_random_seed(seed)
     text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
     _tell_of_long_texts(records["train"], config.text.max_words, write)
+    _tell_of_large_classes(records["train"], write)
     config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
     try:
         if state["epochs_done"]:
@@ -149,6 +150,19 @@ def _tell_of_long_texts(records: RecordSplit, max_words: int, write: Callable[[s
         )
 
 
+def _tell_of_large_classes(records: RecordSplit, write: Callable[[str], None]) -> None:
+    from dafsn_tf.data.pipeline import LARGEST_SHARE, learned_classes
+
+    left_out = [
+        name for name, learned in zip(records.manifest.classes, learned_classes(records), strict=True) if not learned
+    ]
+    if left_out:
+        write(
+            f"more than {LARGEST_SHARE:.0%} of the training images have {', '.join(map(repr, left_out))}, which tells "
+            "hardly any apart and is not learned as a class"
+        )
+
+
 def _state(run: Path) -> dict[str, Any]:
     """Return what the run has reached so far."""
     stored = run / "state.json"
@@ -187,11 +201,13 @@ def _fit(
     import keras
 
     from dafsn_tf.callbacks import ProgressLines, RunCheckpoint
-    from dafsn_tf.evaluation.protocols import takes_the_place
+    from dafsn_tf.evaluation.protocols import takes_the_place, telling_classes
+
+    validated = records["validation"]
+    has_classes = bool(telling_classes(validated.labels).any())
 
     def near(value: float, best: float) -> bool:
-        tolerance, validated = config.evaluation.selection_tolerance, records["validation"]
-        return takes_the_place(value, best, tolerance, bool(validated.labels.any()), len(validated))
+        return takes_the_place(value, best, config.evaluation.selection_tolerance, has_classes, len(validated))
 
     training, done = config.training, state["epochs_done"]
     steps = training.steps_per_epoch(len(records["train"]))

@@ -247,6 +247,19 @@ def test_a_collection_without_labels_is_chosen_by_recall(jsonl_source, tmp_path)
     assert "sentence" in evaluate_run(run, tmp_path / "data")["protocols"]
 
 
+@pytest.mark.slow
+def test_a_class_that_nearly_all_pictures_have_is_not_learned_and_that_is_told(jsonl_source, tmp_path):
+    lines = [{"image": f"{n}.png", "texts": [f"thing {n}"], "label": ["photo"]} for n in range(24)]
+    lines[3]["label"] = []
+    prepare("jsonl", jsonl_source(lines), tmp_path / "data")
+    written: list[str] = []
+    train(tiny_config("training.epochs=1"), tmp_path / "data", tmp_path / "run", write=written.append)
+    (told,) = [line for line in written if "'photo'" in line]
+    assert told.startswith("more than 90% of the training images have 'photo'")
+    found = evaluate_run(load_run(tmp_path / "run"), tmp_path / "data", split="train")
+    assert found["num_images"] > 12
+
+
 def test_a_failed_start_leaves_no_run_behind(shapes_data, tmp_path):
     with pytest.raises(DataError, match=r"No word occurs 999 times.*lower text\.min_count"):
         train(tiny_config("text.min_count=999"), shapes_data, tmp_path / "run", write=lambda line: None)

@@ -19,6 +19,7 @@ from dafsn_tf.preprocessing.text import TextPreprocessor
 
 WINDOW = 16  # batches whose texts are arranged by length together
 DECODED_LIMIT = 2**31  # bytes of decoded images that are kept in memory
+LARGEST_SHARE = 0.9  # of the training pictures that may have a class, for it to be learned
 _MAX_PIXELS = 2**62  # any number: `prepare` has decoded every picture under a limit of its own
 
 
@@ -119,7 +120,7 @@ def training_batches(
         flip: whether pixels are mirrored half of the time; of features, all variants are seen equally often.
 
     Returns:
-        Dictionaries of `word_ids` (B, T), `labels` (B, C), `image_index` (B,), and `images` (B, H, W, 3) or `regions`
+        Dictionaries of `word_ids` (B, T), `labels` (B, C) of `learned_classes`, `image_index` (B,), and `images` (B, H, W, 3) or `regions`
         (B, R, C) and `global` (B, C'). T is the longest text's of the batch.
 
     Raises:
@@ -131,7 +132,7 @@ def training_batches(
     lengths = [[len(text) for text in texts] for texts in records.texts]
     first_text = np.cumsum([0, *(len(texts) for texts in lengths[:-1])])
     all_texts = tf.constant([text for texts in records.texts for text in texts])
-    labels = tf.constant(records.labels, tf.float32)
+    labels = tf.constant(records.labels * learned_classes(records), tf.float32)
     variants = 1 if not flip else inputs.variants if isinstance(inputs, FrozenFeatures) else 2
 
     def plan(epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -153,6 +154,14 @@ def training_batches(
 
     batches = tf.data.Dataset.range(first_epoch, epochs).flat_map(epoch_indices).skip(skip)
     return batches.map(batch_of, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def learned_classes(records: RecordSplit) -> np.ndarray:
+    """Return (C,) bool, the classes that no more than `LARGEST_SHARE` of a split's pictures have.
+
+    One that nearly all have tells hardly any apart: as what makes a match it would draw every text to every picture.
+    """
+    return np.mean(records.labels > 0, axis=0) <= LARGEST_SHARE
 
 
 def image_batches(records: RecordSplit, indices: np.ndarray, image_size: int, batch_size: int) -> Iterator[tf.Tensor]:

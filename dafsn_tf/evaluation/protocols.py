@@ -26,7 +26,8 @@ class Collection:
     """A split as far as relevance goes.
 
     A text and an image share a label when their pictures have at least one class in common. A picture without a class,
-    in a collection that has classes, shares labels with nothing but its own texts.
+    in a collection that has classes, shares labels with nothing but its own texts. A class that every picture has tells
+    none apart, and does not count.
 
     Attributes:
         text_image: (N,) index of each text's image.
@@ -40,8 +41,14 @@ class Collection:
 
     @property
     def has_classes(self) -> bool:
-        """Whether any picture has a class; without, MAP follows pair relevance."""
-        return self.labels is not None and bool(np.any(self.labels))
+        """Whether classes tell any pictures apart; where they do not, MAP follows pair relevance."""
+        return self.labels is not None and bool(telling_classes(self.labels).any())
+
+
+def telling_classes(labels: np.ndarray) -> np.ndarray:
+    """Return (C,) bool, the classes of multi-hot `labels` (B, C) that some of the pictures have and some have not."""
+    held = np.asarray(labels) > 0
+    return held.any(axis=0) & ~held.all(axis=0)
 
 
 class Direction(NamedTuple):
@@ -219,7 +226,8 @@ def _protocol(collection: Collection, *, images: int, documents: bool) -> _Proto
     pairs = text_image[:, None] == np.arange(images)
     if not collection.has_classes:
         return _Protocol(text_document, text_image, pairs, pairs)
-    labels = (np.asarray(collection.labels) > 0).astype(np.float32)
+    labels = np.asarray(collection.labels)
+    labels = (labels[:, telling_classes(labels)] > 0).astype(np.float32)
     same = labels @ labels.T > 0
     np.fill_diagonal(same, True)
     return _Protocol(text_document, text_image, pairs, same[text_image])

@@ -9,6 +9,7 @@ from dafsn_tf.data.pipeline import (
     decoded_images,
     epoch_plan,
     image_batches,
+    learned_classes,
     training_batches,
     trim_padding,
 )
@@ -69,6 +70,15 @@ def test_an_epoch_shows_each_image_once_in_full_batches(records):
         assert len(set(seen.tolist())) == 8
     assert batches[0]["images"].shape == (4, 32, 32, 3)
     np.testing.assert_array_equal(batches[0]["labels"], records.labels[batches[0]["image_index"]])
+
+
+def test_classes_of_nearly_all_pictures_are_not_shown(records):
+    few, all_but_one, most = (np.arange(11) < count for count in (3, 10, 9))  # of 11: 10 are .909, 9 are .818
+    tagged = dataclasses.replace(records, labels=np.stack([few, np.ones(11), all_but_one, most], axis=1).astype("f4"))
+    np.testing.assert_array_equal(learned_classes(tagged), [True, False, False, True])
+    for batch in batches_of(tagged):
+        expected = tagged.labels[batch["image_index"]] * [1, 0, 0, 1]
+        np.testing.assert_array_equal(batch["labels"], expected)
 
 
 def test_going_on_from_any_batch_shows_the_same(records):

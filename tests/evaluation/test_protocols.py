@@ -78,6 +78,18 @@ def test_map_follows_pairs_where_there_are_no_classes():
         )
 
 
+def test_a_class_that_every_picture_has_tells_none_apart():
+    everywhere = np.ones((4, 1))
+    alone = Collection(TEXT_IMAGE, everywhere)
+    assert not alone.has_classes
+    assert evaluate_scores({"word": SCORES}, alone) == evaluate_scores({"word": SCORES}, Collection(TEXT_IMAGE))
+    beside = Collection(TEXT_IMAGE, np.hstack([everywhere, LABELS]))
+    assert beside.has_classes
+    assert evaluate_scores({"word": SCORES}, beside) == evaluate_scores(
+        {"word": SCORES}, Collection(TEXT_IMAGE, LABELS)
+    )
+
+
 def test_a_picture_without_a_class_is_relevant_to_its_own_text_alone():
     scores = np.array([[0.0, 0.0, 0.0, 1.0]], np.float32)
     collection = Collection(np.array([3]), LABELS)
