@@ -15,8 +15,8 @@ from keras import ops
 
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings
-from dafsn_tf.baselines.neural import Pairs, encode, train_epochs
+from dafsn_tf.baselines.method import Method, Scorer, Surroundings, epochs_of
+from dafsn_tf.baselines.neural import Pairs, encode, share_a_class, train_epochs
 from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.layers import ModalityDiscriminator, unit_vectors
 from dafsn_tf.losses import discriminator_loss, label_loss, reversal_ramp
@@ -39,6 +39,7 @@ class Settings:
     weight_decay: float = 1.0  # decoupled; stands for the Frobenius norms of L_reg
     batch_size: int = 64
     epochs: int = 60
+    min_steps: int = 600  # small collections get more epochs
 
 
 class ACMR(keras.Model):
@@ -114,6 +115,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
     sentences = bags.sentences(train)
     model = ACMR(train.labels.shape[1], settings)
     pairs = Pairs(train, settings.batch_size, seed)
+    epochs = epochs_of(settings, pairs.steps)
     optimizer = keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay)
 
     @tf.function(reduce_retracing=True)
@@ -122,7 +124,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
             projected_texts, projected_images = model.encode_texts(texts), model.encode_images(images, training=True)
             label = label_loss(model.label_predictor(projected_texts), labels)
             label += label_loss(model.label_predictor(projected_images), labels)
-            same_class = ops.matmul(labels, ops.transpose(labels)) > 0
+            same_class = share_a_class(labels)
             structure = structure_loss(projected_images, projected_texts, same_class, settings.margin, settings.push)
             strength = settings.adversarial_weight * reversal_ramp(progress)
             modality = discriminator_loss(*model.modality_logits(projected_images, projected_texts, strength))
@@ -136,14 +138,14 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
             tf.constant(sentences[texts].toarray()),
             tf.constant(train.image_vectors[images, variants]),
             tf.constant(train.labels[images]),
-            tf.constant(epochs_done / settings.epochs, tf.float32),
+            tf.constant(epochs_done / epochs, tf.float32),
         )
 
     def score(split: Split) -> np.ndarray:
         texts = encode(model.encode_texts, bags.sentences(split).toarray())
         return sentence_scores(texts, encode(model.encode_images, split.image_vectors[:, 0]))
 
-    train_epochs(model, step, pairs, settings.epochs, score, validation, surroundings.write)
+    train_epochs(model, step, pairs, epochs, score, validation, surroundings.write)
     return score
 
 

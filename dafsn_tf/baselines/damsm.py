@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings
+from dafsn_tf.baselines.method import Method, Scorer, Surroundings, epochs_of
 from dafsn_tf.baselines.package_model import run_scores, trained_run
-from dafsn_tf.config import Config, load_config
+from dafsn_tf.config import LEAST_BATCHES, Config, load_config
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,24 @@ class Settings:
     gamma3: float = 10.0  # sharpness of matching in a batch; as published
     weight_decay: float = 0.0  # decoupled; published: 0
     epochs: int = 30
+    min_steps: int = 450  # small collections get more epochs
 
 
-def configuration(inputs: Config, settings: Settings) -> Config:
-    """Return the preset with these settings, reading the images and the vocabulary that the others read."""
+def configuration(inputs: Config, settings: Settings, images: int) -> Config:
+    """Return the preset with these settings, reading the images and the vocabulary that the others read.
+
+    Args:
+        inputs: configuration that all read by.
+        settings: of this method.
+        images: of the training split.
+    """
     preset = load_config("damsm")
+    training = replace(preset.training, weight_decay=settings.weight_decay, epochs=settings.epochs)
+    steps = images // min(training.batch_size, images)
+    if steps < LEAST_BATCHES:  # an epoch passes through the images several times
+        training = replace(training, min_steps=settings.min_steps)
+    else:
+        training = replace(training, epochs=epochs_of(settings, steps))
     return replace(
         preset,
         text=replace(
@@ -43,14 +56,14 @@ def configuration(inputs: Config, settings: Settings) -> Config:
             flip_averaging=inputs.image.flip_averaging,
         ),
         loss=replace(preset.loss, gamma3=settings.gamma3),
-        training=replace(preset.training, weight_decay=settings.weight_decay, epochs=settings.epochs),
+        training=training,
         evaluation=inputs.evaluation,
     )
 
 
 def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
     """Return the scorer of the best epoch, word and sentence scores fused as validation chose."""
-    config = configuration(train.config, settings)
+    config = configuration(train.config, settings, len(train.records))
     run = trained_run(config, train.data, surroundings.folder, seed, surroundings.write)
 
     def score(split: Split) -> np.ndarray:

@@ -15,8 +15,8 @@ from keras import ops
 
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings
-from dafsn_tf.baselines.neural import Pairs, encode, train_epochs
+from dafsn_tf.baselines.method import Method, Scorer, Surroundings, epochs_of
+from dafsn_tf.baselines.neural import Pairs, encode, share_a_class, train_epochs
 from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.layers import unit_vectors
 
@@ -35,6 +35,7 @@ class Settings:
     beta_1: float = 0.5  # Adam's first moment, as published
     batch_size: int = 100
     epochs: int = 100
+    min_steps: int = 600  # small collections get more epochs
 
 
 class DSCMR(keras.Model):
@@ -63,8 +64,9 @@ class DSCMR(keras.Model):
 
 
 def label_space_loss(predictions: Any, labels: Any) -> Any:
-    """Return the mean distance of predictions (B, C) to the multi-hot labels (J1, Eq 3)."""
-    return ops.mean(_lengths(predictions - labels))
+    """Return the mean distance of predictions (B, C) to the multi-hot labels, of rows that have any (J1, Eq 3)."""
+    labelled = ops.cast(ops.any(labels > 0, axis=-1), "float32")
+    return ops.sum(labelled * _lengths(predictions - labels)) / ops.maximum(ops.sum(labelled), 1.0)
 
 
 def discrimination_loss(images: Any, texts: Any, labels: Any) -> Any:
@@ -75,7 +77,7 @@ def discrimination_loss(images: Any, texts: Any, labels: Any) -> Any:
     Args:
         images: (B, D). texts: (B, D). labels: (B, C) multi-hot.
     """
-    same_class = ops.cast(ops.matmul(labels, ops.transpose(labels)) > 0, "float32")
+    same_class = ops.cast(share_a_class(labels), "float32")
     images, texts = unit_vectors(images), unit_vectors(texts)
     terms = []
     for left, right in ((images, images), (images, texts), (texts, texts)):
@@ -126,7 +128,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
         texts = encode(model.encode_texts, bags.sentences(split).toarray())
         return sentence_scores(texts, encode(model.encode_images, split.image_vectors[:, 0]))
 
-    train_epochs(model, step, pairs, settings.epochs, score, validation, surroundings.write)
+    train_epochs(model, step, pairs, epochs_of(settings, pairs.steps), score, validation, surroundings.write)
     return score
 
 

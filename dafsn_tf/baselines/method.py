@@ -1,5 +1,6 @@
 """What a method of the comparison is."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -47,6 +48,11 @@ class Method:
     def number(self, settings: Any) -> int:
         """Return the place of settings among those that are tried, from 1."""
         return (*self.grid, settings).index(settings) + 1
+
+
+def epochs_of(settings: Any, steps: int) -> int:
+    """Return the epochs of a training of `steps` steps an epoch: a small collection gets more, `min_steps` steps."""
+    return max(settings.epochs, math.ceil(settings.min_steps / steps))
 
 
 def longer(settings: Any) -> Any:

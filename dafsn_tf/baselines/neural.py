@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Scorer
@@ -79,6 +80,15 @@ def train_epochs(
             f"(best {best:.3f})  {left / 60:.1f} min left"
         )
     model.set_weights(weights)
+
+
+def share_a_class(labels: Any) -> Any:
+    """Return (B, B) bool, whether two of a batch have a class of multi-hot `labels` (B, C) in common.
+
+    Each has with itself: a picture without a class and its own text belong together.
+    """
+    pair = ops.eye(ops.shape(labels)[0], dtype="bool")
+    return ops.logical_or(ops.matmul(labels, ops.transpose(labels)) > 0, pair)
 
 
 def validation_value(scorer: Scorer, split: Split) -> float:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def check_choice(method: Method, settings: dict[str, Any], file: Path) -> None:
     except _Untried:
         found = "not all settings that this version tries had been tried"
     else:
-        if asdict(chosen) == settings:
+        if _same(chosen, settings):
             return
         found = f"they were {settings}, and validation chooses {asdict(chosen)}"
     raise RunError(
@@ -127,6 +127,12 @@ def _choice(method: Method, value_of: Callable[[Any], float]) -> Any:
     return more if more is not None and value_of(more) > max(values) else chosen
 
 
+def _same(settings: Any, stored: dict[str, Any]) -> bool:
+    """Return whether a file holds these settings; of a version that lacked a field, its default stands in."""
+    defaults = {field.name: field.default for field in fields(settings) if field.default is not MISSING}
+    return asdict(settings) == {**defaults, **stored}
+
+
 def _tried(state: dict[str, Any], settings: Any) -> float:
     """Return what settings are worth on validation.
 
@@ -134,6 +140,6 @@ def _tried(state: dict[str, Any], settings: Any) -> float:
         _Untried: they have not been tried.
     """
     for tried in state["tried"]:
-        if tried["settings"] == asdict(settings):
+        if _same(settings, tried["settings"]):
             return tried["validation"]
     raise _Untried

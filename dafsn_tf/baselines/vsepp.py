@@ -4,7 +4,6 @@ A GRU's last state is the sentence, a linear map of the image's vector the image
 pushed away by a hinge, after some epochs over the sum of all negatives.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from keras import ops
 
 from dafsn_tf.baselines.hinge import hinge_loss
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings
+from dafsn_tf.baselines.method import Method, Scorer, Surroundings, epochs_of
 from dafsn_tf.baselines.neural import Pairs, encode, stepped_adam, train_epochs, word_embedding
 from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.layers import unit_vectors
@@ -67,7 +66,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
     keras.utils.set_random_seed(seed)
     model = VSEPP(word_embedding(train, settings.embedding_dim), settings)
     pairs = Pairs(train, settings.batch_size, seed)
-    epochs = max(settings.epochs, math.ceil(settings.min_steps / pairs.steps))
+    epochs = epochs_of(settings, pairs.steps)
     optimizer = stepped_adam(settings.learning_rate, pairs.steps * epochs, settings.clip_norm)
 
     @tf.function(reduce_retracing=True)

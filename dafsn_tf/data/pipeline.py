@@ -120,8 +120,8 @@ def training_batches(
         flip: whether pixels are mirrored half of the time; of features, all variants are seen equally often.
 
     Returns:
-        Dictionaries of `word_ids` (B, T), `labels` (B, C) of `learned_classes`, `image_index` (B,), and `images` (B, H, W, 3) or `regions`
-        (B, R, C) and `global` (B, C'). T is the longest text's of the batch.
+        Dictionaries of `word_ids` (B, T), `labels` (B, C) of `learned_classes`, `image_index` (B,), and `images` (B, H,
+        W, 3) or `regions` (B, R, C) and `global` (B, C'). T is the longest text's of the batch.
 
     Raises:
         DataError: an image that cannot be decoded, named; without `inputs`, all are decoded once to know it beforehand.

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from dafsn_tf.baselines import acmr, dscmr
 from dafsn_tf.baselines.hinge import hinge_loss
+from dafsn_tf.baselines.neural import share_a_class
 from dafsn_tf.baselines.scan import text_to_image_scores
 from dafsn_tf.losses import discriminator_loss
 
@@ -117,6 +118,17 @@ def test_dscmr_equals_plain_loops():
 
     expected = likelihood(images, images) + likelihood(images, texts) + likelihood(texts, texts)
     assert float(dscmr.discrimination_loss(images, texts, labels)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_pictures_without_a_class_belong_to_their_own_texts_and_predict_nothing():
+    labels = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 0]], "float32")
+    same = np.eye(4, dtype=bool)
+    same[0, 2] = same[2, 0] = True
+    np.testing.assert_array_equal(share_a_class(labels), same)
+    predictions = RANDOM.normal(size=(4, 3)).astype("float32")
+    expected = np.mean([np.linalg.norm(predictions[row] - labels[row]) for row in (0, 2)])
+    assert float(dscmr.label_space_loss(predictions, labels)) == pytest.approx(expected, rel=1e-5)
+    assert float(dscmr.label_space_loss(predictions, 0 * labels)) == 0
 
 
 def test_dscmrs_last_layer_is_shared():

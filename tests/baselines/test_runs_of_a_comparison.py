@@ -222,7 +222,7 @@ def test_damsm_is_the_preset_on_the_comparisons_features(config):
 
     preset, made = (
         load_config("damsm"),
-        damsm.configuration(config, damsm.Settings(gamma3=16.0, weight_decay=2.0, epochs=3)),
+        damsm.configuration(config, damsm.Settings(gamma3=16.0, weight_decay=2.0, epochs=3), images=60_000),
     )
     assert made.image == replace(config.image, dropout=preset.image.dropout)
     assert made.text.embeddings == config.text.embeddings
@@ -233,8 +233,19 @@ def test_damsm_is_the_preset_on_the_comparisons_features(config):
     assert made.text.max_words == config.text.max_words
     pascal = load_config("pascal_sentence")
     dropout = preset.image.dropout
-    assert damsm.configuration(pascal, damsm.Settings()).image == replace(pascal.image, dropout=dropout)
-    assert damsm.configuration(load_config("flickr8k"), damsm.Settings()).evaluation.fusion_metric == "recall"
+    assert damsm.configuration(pascal, damsm.Settings(), 800).image == replace(pascal.image, dropout=dropout)
+    assert damsm.configuration(load_config("flickr8k"), damsm.Settings(), 6000).evaluation.fusion_metric == "recall"
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs", "steps"), [(6000, 30, 3750), (800, 30, 480), (400, 57, 456), (30, 57, 456)]
+)
+def test_damsm_takes_as_many_steps_on_a_small_collection(images, epochs, steps, config):
+    from dafsn_tf.baselines import damsm
+
+    made = damsm.configuration(config, damsm.Settings(weight_decay=2.0), images).training.for_images(images)
+    assert (made.epochs, made.epochs * made.steps_per_epoch(images)) == (epochs, steps)
+    assert (made.batch_size, made.weight_decay) == (16 if images == 30 else 48, 2)
 
 
 def test_the_papers_plain_form_has_words_sentences_and_the_adversary():

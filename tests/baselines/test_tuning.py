@@ -139,6 +139,7 @@ def test_a_run_is_refused_that_knows_nothing_of_twice_the_training(toy_split, tm
     method, file = Method("stub", fit, grid=(Trained(9.0), Trained(1.0))), tmp_path / "t.json"
     chosen, _ = choose(toy_split, file, method)
     check_choice(method, asdict(chosen), file)
+    check_choice(method, {"size": chosen.size}, file)  # of a version that lacked the other fields
     stored = json.loads(file.read_text())
     file.write_text(json.dumps({**stored, "tried": stored["tried"][:2]}))
     with pytest.raises(RunError, match="not all settings"):
