@@ -5,6 +5,7 @@ GloVe: Pennington et al., EMNLP 2014; fastText: Bojanowski et al., TACL 2017.
 A line of such a file is a word and its values, separated by spaces; a first line `count dimensions` is passed over.
 """
 
+import unicodedata
 from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
@@ -20,20 +21,27 @@ INITIAL_DEVIATION = 0.1  # of the values that word embeddings begin with
 def word_vectors(source: str, words: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return which of `words` (V,) have a vector, bool (V,), and those vectors (found, d) float32, in order.
 
+    A vocabulary is folded (`Straße` is `strasse` in it), the words of a file may not be: a word takes the vector of the
+    first line that has it as it is, else of the first that has it once folded.
+
     Args:
         source: "glove", or the path of a text file.
-        words: a vocabulary, in lower case as `preprocessing.text` has it.
+        words: a vocabulary, folded as `preprocessing.text` does.
 
     Raises:
         ConfigError: no such file.
         DataError: a file of another form, named with the line.
     """
     places = {word: place for place, word in enumerate(words)}
-    found, vectors = np.zeros(len(places), bool), {}
+    exact: dict[int, np.ndarray] = {}
+    folded: dict[int, np.ndarray] = {}
     for word, values in _shipped() if source == SHIPPED else _read(Path(source)):
-        place = places.get(word)
-        if place is not None and not found[place]:
-            found[place], vectors[place] = True, values
+        if (place := places.get(word)) is not None:
+            exact.setdefault(place, values)
+        elif (place := places.get(_folded(word))) is not None:
+            folded.setdefault(place, values)
+    vectors = folded | exact
+    found = np.isin(np.arange(len(places)), list(vectors))
     ordered = [vectors[place] for place in sorted(vectors)]
     return found, np.stack(ordered) if ordered else np.zeros((0, 0), np.float32)
 
@@ -90,6 +98,10 @@ def pack(source: Path, target: Path, words: int = 60_000) -> None:
     scale = np.abs(vectors).max(axis=0) / 127
     quantised = np.round(vectors / scale).astype(np.int8)
     np.savez_compressed(target, words=np.frombuffer("\n".join(kept).encode(), np.uint8), values=quantised, scale=scale)
+
+
+def _folded(word: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
 
 
 def _shipped() -> Iterator[tuple[str, np.ndarray]]:

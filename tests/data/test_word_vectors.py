@@ -3,6 +3,7 @@ import pytest
 
 from dafsn_tf.data.word_vectors import check_width, initial_embeddings, pack, word_vectors
 from dafsn_tf.errors import ConfigError, DataError
+from dafsn_tf.preprocessing.text import build_vocabulary
 
 LINES = "dog 1 0 2\ncat 3 1 0\n, 9 9 9\nbird 0 -4 1\n"
 
@@ -18,6 +19,15 @@ def test_vectors_of_known_words_in_the_vocabulary_s_order(glove):
     found, vectors = word_vectors(str(glove), ["bird", "unicorn", "dog"])
     assert found.tolist() == [True, False, True]
     assert vectors.tolist() == [[0, -4, 1], [1, 0, 2]]
+
+
+def test_words_of_a_file_are_folded_as_texts_are_and_the_exact_form_wins(glove):
+    glove.write_text("Straße 1 0 0\nHund 2 0 0\nHUND 3 0 0\nHaus 4 0 0\nhaus 5 0 0\nλόγος 6 0 0\nＣafé 7 0 0\n")
+    words = ["strasse", "hund", "haus", "λόγοσ", "café", "katze"]
+    found, vectors = word_vectors(str(glove), words)
+    assert found.tolist() == [True, True, True, True, True, False]
+    assert vectors[:, 0].tolist() == [1, 2, 5, 6, 7]
+    assert sorted(build_vocabulary(["Straße Hund Haus λόγος Ｃafé"], 10, 1)) == sorted(words[:5])
 
 
 def test_fasttext_files_begin_with_their_size(glove):
