@@ -106,7 +106,8 @@ def find_run(path: str | Path) -> Path:
     Raises:
         RunError: no run there, or one that has not finished its first epoch.
     """
-    path = Path(path) if Path(path).exists() else shipped_models().get(str(path), Path(path))
+    is_folder = (Path(path) / "run.json").is_file()  # of that name, say, may be a collection
+    path = Path(path) if is_folder else shipped_models().get(str(path), Path(path))
     info = read_run_info(path)
     is_run = (path / "best.keras").is_file() and (path / "fusion.json").is_file()
     if not is_run and not (path / HEADS).is_file():

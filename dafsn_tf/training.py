@@ -69,6 +69,7 @@ def train(
         "data": str(data),
         "dataset": manifest.name,
         "collection": manifest.digest,
+        "documents": manifest.documents,
         "seed": seed,
         "backbone_fingerprint": None if config.image.trains_backbone else backbone.fingerprint(),  # heads fit no other
     }
@@ -113,7 +114,7 @@ def _check_same(run: Path, config: Config, identity: dict[str, Any]) -> dict[str
     info = read_run_info(run)
     if load_config(run / "config.toml") != config:
         raise RunError(f"{run} was begun with another configuration: resume it with --config {run}/config.toml.")
-    for name in ("collection", "seed", "backbone_fingerprint"):
+    for name in ("collection", "documents", "seed", "backbone_fingerprint"):
         if info[name] != identity[name]:
             raise RunError(
                 f"{run} was begun with {name} {info[name]}, now {identity[name]}: use what it was begun with."
@@ -130,7 +131,6 @@ def _begin(run: Path, config: Config, identity: dict[str, Any], manifest: Manife
         run / "run.json",
         {
             **identity,
-            "documents": manifest.documents,
             "classes": list(manifest.classes),
             "environment": _environment(),
             "command": sys.argv,

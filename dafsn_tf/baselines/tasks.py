@@ -33,11 +33,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Task:
-    """A run of a method on a collection with a seed, and the file that says that it is done."""
+    """A run of a method on a collection with a seed, its protocol, and the file that says that it is done."""
 
     method: str
     data: Path
     collection: str
+    protocol: str
     seed: int
     file: Path
 
@@ -75,10 +76,10 @@ def preset_of(manifests: dict[Path, Manifest]) -> Config:
 
 def tasks_of(methods: Sequence[str], data: Path, manifest: Manifest, seeds: Sequence[int], out: Path) -> list[Task]:
     """Return the tasks of a collection: of each method with these seeds, and with all seeds that `out` has runs of."""
-    collection = collection_name(manifest)
+    collection, protocol = collection_name(manifest), "document" if manifest.documents else "sentence"
     found = {int(file.stem.rpartition("-")[2]) for file in out.glob(f"*-{collection}-*.json")}
     return [
-        Task(method, data, collection, seed, out / f"{method}-{collection}-{seed}.json")
+        Task(method, data, collection, protocol, seed, out / f"{method}-{collection}-{seed}.json")
         for method in methods
         for seed in sorted({*seeds, *found})
     ]
@@ -88,9 +89,14 @@ def read_record(task: Task, config: Config | None) -> Record:
     """Return the record of a task that is done.
 
     Raises:
-        RunError: `config` is given, and the run was made with another.
+        RunError: the run is of another protocol, or `config` is given, and the run was made with another.
     """
     record = json.loads(task.file.read_text(encoding="utf-8"))
+    found = record["per_query"]["protocol"]
+    if found != task.protocol:
+        raise RunError(
+            f"{task.file} is of protocol '{found}', {task.data} is prepared for '{task.protocol}'; name another --out."
+        )
     if config is not None and Config.from_dict(record["settings"], where=str(task.file)) != config:
         raise RunError(f"{task.file} was made with another configuration; name that by --config, or another --out.")
     return record

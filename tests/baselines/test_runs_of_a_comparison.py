@@ -127,6 +127,16 @@ def test_an_interrupted_comparison_leaves_no_half_record(methods, data, config, 
     assert len(baselines.compare([data], tmp_path, **options).runs) == 1
 
 
+def test_runs_of_another_protocol_are_refused(methods, prepared, config, tmp_path):
+    options = {"methods": ["cca"], "config": config, "write": lambda line: None}
+    baselines.compare([prepared(documents=True)], tmp_path, **options)
+    as_sentences = prepared(documents=False)
+    with pytest.raises(
+        RunError, match=r"cca-.*\.json is of protocol 'document', .* for 'sentence'; name another --out"
+    ):
+        baselines.compare([as_sentences], tmp_path, **options)
+
+
 def test_methods_that_need_classes_are_skipped_with_the_reason(methods, prepared, config, tmp_path):
     plain = prepared(labels=False, documents=False)
     options = {"methods": methods[1:], "config": config, "write": lambda line: None}

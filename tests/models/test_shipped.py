@@ -14,8 +14,9 @@ from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.models import DAFSN
 from dafsn_tf.models.presets import preset_folder
 from dafsn_tf.preprocessing.text import TextPreprocessor
+from dafsn_tf.pretrained import shipped_models
 from dafsn_tf.retrieval import Encoder
-from dafsn_tf.runs import complete_model, load_run
+from dafsn_tf.runs import complete_model, find_run, load_run
 
 SEED = 90210  # of scenes; the model was trained on those of seed 0
 
@@ -35,6 +36,12 @@ def test_shapes_ranks_scenes_it_has_never_seen(shapes):
     ranks = (scores > np.diag(scores)[:, None]).sum(axis=1)
     assert (ranks == 0).mean() > 0.7
     assert (ranks < 5).mean() > 0.9
+
+
+def test_a_folder_that_is_no_run_does_not_hide_a_shipped_model_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "flickr8k").mkdir()  # a prepared collection, say
+    assert find_run("flickr8k") == shipped_models()["flickr8k"]
 
 
 def test_a_shipped_model_is_a_model_and_a_run_by_its_name(shapes):
