@@ -305,6 +305,12 @@ def test_the_learning_rate_warms_up(kind, end):
     assert learning_rate_schedule(at_once, 10, peak=3e-3) == 3e-3
 
 
+def test_an_exponential_schedule_falls_by_epochs():
+    config = tiny_config("training.schedule=exponential", "training.decay_rate=0.9", "training.warmup_steps=4")
+    rate = learning_rate_schedule(config, 10, peak=2.0)
+    assert [float(rate(step)) for step in (0, 9, 10, 25)] == pytest.approx([2, 2, 1.8, 2 * 0.9**2], rel=1e-6)
+
+
 def test_a_run_that_diverges_stops_with_one_message_and_leaves_no_run_behind(shapes_data, tmp_path):
     config = tiny_config("training.learning_rate=1e38", "training.warmup_steps=0", "training.clip_norm=0")
     with pytest.raises(RunError, match=r"diverged in step \d+ of epoch 1: loss.* not finite\. Lower training\.learn"):

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from dafsn_tf.config import Config
-from dafsn_tf.losses import discriminator_loss, matching_loss
+from dafsn_tf.losses import discriminator_loss, hinge_loss, matching_loss
 from dafsn_tf.models import DAFSN
 from dafsn_tf.models.dafsn import cosine_scores
 
@@ -213,6 +213,32 @@ def test_encoder_step_leaves_the_discriminator():
     model.train_step(batch())
     for old, variable in zip(before, model.discriminator.trainable_variables, strict=True):
         np.testing.assert_array_equal(old, variable.numpy())
+
+
+def test_hinge_looks_at_the_hardest_negatives_from_a_step_on():
+    model = tiny_model(
+        loss={"matching": "hardest_negative", "hinge_warmup_steps": 2, "margin": 0.5, "sentence_positives": "pairs"}
+    )
+    features = model(batch())
+    same_item = np.eye(6, dtype=bool)
+    scores = cosine_scores(features["sentence_features"], features["image_features"])
+    expected = {hardest: float(hinge_loss(scores, same_item, same_item, 0.5, "pairs", hardest)) for hardest in (0, 1)}
+    assert expected[1] > expected[0] + 0.01
+    for step, hardest in ((0, 0), (1, 0), (2, 1), (5, 1)):
+        model.optimizer.iterations.assign(step)
+        found = float(model.alignment_losses(features, batch())["sentence_loss"])
+        assert found == pytest.approx(expected[hardest], rel=1e-5)
+
+
+def test_a_learned_temperature_begins_where_it_is_set_and_ends_at_a_hundred():
+    model = tiny_model(loss={"learned_gamma3": True, "gamma3": 7.0, "sentence_positives": "pairs"})
+    features, nobody = model(batch()), np.zeros((6, 6), bool)
+    scores = cosine_scores(features["sentence_features"], features["image_features"])
+    for log_gamma3, gamma3 in ((None, 7.0), (np.log(50.0), 50.0), (np.log(500.0), 100.0)):
+        if log_gamma3 is not None:
+            model.log_gamma3.assign(log_gamma3)
+        found = float(model.alignment_losses(features, batch())["sentence_loss"])
+        assert found == pytest.approx(float(matching_loss(scores, nobody, nobody, gamma3, "pairs")), rel=1e-5)
 
 
 def test_k_discriminator_steps_for_each_encoder_step():
