@@ -60,7 +60,7 @@ class TextConfig:
 
 
 Block = Literal["none", "mixed5", "mixed6", "mixed7", "mixed8", "mixed9", "mixed10"]
-GlobalLayer = Literal["mixed8", "mixed10", "mixed7+mixed8", "mixed7+mixed8+mixed9+mixed10"]
+GlobalLayer = Literal["mixed7", "mixed8", "mixed10", "mixed7+mixed8", "mixed7+mixed8+mixed9+mixed10"]
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,8 @@ class Ablation:
 
 
 # An epoch is chosen by a score that the model learns: without words by sentences, without sentences by words, which of
-# all texts would take long.
+# all texts would take long. max and gpo pool regions of mixed7, whatever other layers the mean has: they are to be held
+# against image_mixed7.
 ABLATIONS = {
     ablation.name: ablation
     for ablation in (
@@ -80,6 +81,7 @@ ABLATIONS = {
         Ablation("words_mean", {"model.word_pooling": "mean"}, WORDS),
         *(Ablation(f"sentence_{kind}", {"text.sentence_pooling": kind}) for kind in ("last", "mean", "max", "gpo")),
         *(Ablation(f"image_{kind}", {"image.global_pooling": kind}, INCEPTION) for kind in ("mean", "max", "gpo")),
+        Ablation("image_mixed7", {"image.global_layer": "mixed7"}, INCEPTION),
         Ablation("hardest_negative", {"loss.matching": "hardest_negative"}),
         *(Ablation(f"k_{steps}", {"discriminator.steps": steps}, adversary=True) for steps in (1, 3, 5)),
         Ablation("regions_17x17", {"image.region_layer": "mixed7", "image.region_grid": 0}, INCEPTION),
