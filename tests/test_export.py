@@ -25,6 +25,7 @@ from dafsn_tf.export.ops import ALLOWED, check_ops, graph_ops
 from dafsn_tf.export.publishing import next_version
 from dafsn_tf.export.verification import verify
 from dafsn_tf.export.warmup import BATCH_SIZES, FILE
+from dafsn_tf.models import DAFSN
 from dafsn_tf.retrieval import Encoder
 from dafsn_tf.retrieval.encoder import TEXTS
 from dafsn_tf.runs import load_run, write_json
@@ -202,6 +203,28 @@ def test_search_ranks_as_the_fused_score_does(base, tiny_run):
     described = ask(base / "5", "search_by_image", images=records.read_images([2]))
     best = np.argsort(-fused[:, 2])[:3]
     assert [caption.decode() for caption in described["captions"][0]] == [texts[index] for index in best]
+
+
+def test_words_that_do_not_know_their_text_are_kept_as_ids(tiny_run, tmp_path):
+    data, run = tiny_run
+    config = replace(run.config, text=replace(run.config.text, word_features="embedding"))
+    model = DAFSN(config, run.model.vocabulary_size, run.model.num_classes)
+    model.build()
+    model.assets = run.model.assets
+    run = replace(run, model=model, config=config)
+    version = export_run(run, tmp_path / "models", data=data, options=replace(OPTIONS, top_k=20))
+    (picture,) = open_split(data, "test").read_images([2])
+    with opened(version) as asking:
+        described = asking("search_by_image", images=[picture])
+        captions = described["captions"][0]
+        alone = asking("similarity", texts=captions, images=[picture] * len(captions))
+    assert len(set(captions)) > 5
+    np.testing.assert_allclose(described["scores"][0], alone["fused"], atol=1e-5)
+    index = build_index(run, encoder(run), data)
+    texts = sum(len(captions) for split in SPLITS for captions in open_split(data, split).texts)
+    per_text = {tuple(variable.shape) for variable in index.variables if variable.shape[:1] == (texts,)}
+    assert per_text == {(texts, 16), (texts, index.word_ids.shape[1])}  # sentences and word ids
+    assert index.word_ids.shape[1] < config.text.max_words
 
 
 def test_an_index_holds_every_split_as_if_it_were_alone(tiny_run):

@@ -66,18 +66,21 @@ class Embedder:
         """Return the label classifier's logits (n, C) of sentence or image features (n, D)."""
         return self.model.class_logits(tf.constant(features)).numpy().astype("float32")
 
-    def embed_split(self, records: RecordSplit, inputs: ImageInputs = None, texts_per_image: int = 0) -> Embeddings:
+    def embed_split(
+        self, records: RecordSplit, inputs: ImageInputs = None, texts_per_image: int = 0, words: bool = True
+    ) -> Embeddings:
         """Return the embeddings of a split.
 
         Args:
             records: the split.
             inputs: its frozen backbone features or decoded images; None decodes.
             texts_per_image: only the first texts of each image; 0 takes all.
+            words: whether to keep the words' features, by far the largest part; without, they are (N, T, 0).
         """
         chosen = [texts[:texts_per_image] if texts_per_image else texts for texts in records.texts]
         labels = records.labels if records.labels.size and records.labels.any() else None
         return Embeddings(
-            **self.embed_texts([text for texts in chosen for text in texts]),
+            **self.embed_texts([text for texts in chosen for text in texts], words),
             **self._embed_images(records, inputs),
             collection=Collection(
                 text_image=np.repeat(np.arange(len(chosen)), [len(texts) for texts in chosen]),
@@ -86,14 +89,21 @@ class Embedder:
             ),
         )
 
-    def embed_texts(self, texts: list[str]) -> dict[str, np.ndarray]:
-        """Return `sentences` (N, D), `words` (N, T, D), `word_mask` (N, T) and `word_offsets` (N, T, 2) of texts."""
+    def embed_texts(self, texts: list[str], words: bool = True) -> dict[str, np.ndarray]:
+        """Return `sentences` (N, D), `words` (N, T, D), `word_mask` (N, T) and `word_offsets` (N, T, 2) of texts.
+
+        Without `words` those are (N, T, 0).
+        """
         parts = [
             self.text_preprocessor(tf.constant(texts[start : start + BATCH])) for start in range(0, len(texts), BATCH)
         ]
         word_ids = trim_padding(tf.concat([part["word_ids"] for part in parts], axis=0))
         offsets = tf.concat([part["word_offsets"] for part in parts], axis=0)[:, : word_ids.shape[1]]
-        encoded = [self._encode_texts(word_ids[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        encoded = []
+        for start in range(0, len(texts), BATCH):
+            encoded.append(self._encode_texts(word_ids[start : start + BATCH]))
+            if not words:
+                encoded[-1]["word_features"] = encoded[-1]["word_features"][..., :0]
         return {
             "sentences": _joined(encoded, "sentence_features"),
             "words": _joined(encoded, "word_features"),
@@ -157,4 +167,4 @@ def join_splits(parts: Sequence[Embeddings]) -> Embeddings:
 
 def _joined(parts: list[dict[str, Any]], name: str) -> np.ndarray:
     arrays = [part[name].numpy() for part in parts]
-    return np.concatenate([array if array.dtype == bool else array.astype("float32") for array in arrays])
+    return np.concatenate([array if array.dtype == bool else array.astype("float32", copy=False) for array in arrays])

@@ -47,8 +47,8 @@ class Collection:
 
 def telling_classes(labels: np.ndarray) -> np.ndarray:
     """Return (C,) bool, the classes of multi-hot `labels` (B, C) that some of the pictures have and some have not."""
-    held = np.asarray(labels) > 0
-    return held.any(axis=0) & ~held.all(axis=0)
+    holders = np.count_nonzero(np.asarray(labels) > 0, axis=0)
+    return (holders > 0) & (holders < len(labels))
 
 
 class Direction(NamedTuple):

@@ -38,7 +38,8 @@ def build_index(
         progress = features_progress(part.split, write) if write else None
         return cached_features(data, part, run.config.image, backbone, progress) if backbone.frozen else None
 
-    embeddings = join_splits([embedder.embed_split(part, features(part)) for part in records])
+    words = run.model.text_encoder.words_know_their_text  # else the index needs but their ids
+    embeddings = join_splits([embedder.embed_split(part, features(part), words=words) for part in records])
     ids = [identity for part in records for identity in part.ids]
     texts = [captions for part in records for captions in part.texts]
     return Index(encoder, embeddings, ids, texts, top_k)

@@ -62,7 +62,7 @@ class TextEncoder(keras.layers.Layer):
         self.lstm = keras.layers.Bidirectional(
             keras.layers.LSTM(dim // 2, return_sequences=True, return_state=True, dtype=policy), dtype=policy
         )
-        self.word_projection = keras.layers.Dense(dim, dtype=policy) if word_features == "embedding" else None
+        self.word_projection: Any = keras.layers.Dense(dim, dtype=policy) if word_features == "embedding" else None
         self.word_dropout_seed = keras.random.SeedGenerator()
         self.pooling = None if sentence_pooling == "last" else FeaturePooling(sentence_pooling, dtype=policy)
 
@@ -91,6 +91,17 @@ class TextEncoder(keras.layers.Layer):
             if self.pooling is None
             else self.pooling(outputs, word_mask),
         }
+
+    @property
+    def words_know_their_text(self) -> bool:
+        """Whether a word's features depend on the text around it; where not, `embed_words` gives them."""
+        return self.word_projection is None
+
+    def embed_words(self, word_ids: Any) -> Any:
+        """Return word features (N, T, D) of word ids (N, T), as `call` does where words do not know their text."""
+        return self.word_projection(self.embedding(word_ids)) * ops.cast(
+            ops.not_equal(word_ids, 0)[..., None], self.compute_dtype
+        )
 
     def _drop_words(self, word_ids: Any, word_mask: Any) -> Any:
         shape = ops.shape(word_ids)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.layers import unit_vectors
@@ -15,11 +16,12 @@ class Index(tf.Module):
     """Pictures and texts of a collection, ready to be searched from raw queries.
 
     The first stage takes the `candidates` best by the sentence score, over all; the second orders them by the fused
-    score, for which word and region features are kept in float16.
+    score, for which region features are kept in float16. So are word features where they depend on the text
+    (`text.word_features = "lstm"`); else the ids of the words are enough, a thousandth of that.
 
     Args:
         encoder: of the run that embedded the collection.
-        embeddings: of the collection.
+        embeddings: of the collection; its words are read only where they depend on the text.
         ids: (B,) of the pictures.
         texts: of each picture, in the order they were embedded; a picture may have none.
         top_k: answers to a query.
@@ -49,12 +51,15 @@ class Index(tf.Module):
         self.images = _kept(unit_vectors(embeddings.images), tf.float32)  # (B, D)
         self.regions = _kept(embeddings.regions, tf.float16)  # (B, R, D)
         self.sentences = _kept(unit_vectors(embeddings.sentences), tf.float32)  # (N, D)
-        self.words = _kept(embeddings.words, tf.float16)  # (N, T, D)
-        self.word_mask = _kept(embeddings.word_mask, tf.bool)  # (N, T)
         self.image_ids = tf.constant(ids)  # (B,)
         self.first_texts = tf.constant([captions[0] if captions else "" for captions in texts])  # (B,)
         self.text_ids = tf.constant([ids[image] for image in text_image], tf.string)  # (N,)
         self.texts = tf.constant([text for captions in texts for text in captions], tf.string)  # (N,)
+        if encoder.model.text_encoder.words_know_their_text:
+            self.words = _kept(embeddings.words, tf.float16)  # (N, T, D)
+            self.word_mask = _kept(embeddings.word_mask, tf.bool)  # (N, T)
+        else:
+            self.word_ids = _kept(_word_ids(encoder.text_preprocessor, self.texts), tf.int32)  # (N, T)
 
     def __len__(self) -> int:
         """Return how many pictures there are."""
@@ -101,14 +106,20 @@ class Index(tf.Module):
             image, regions = row
             scores = tf.linalg.matvec(self.sentences, image)
             best = tf.math.top_k(scores, tf.minimum(self.candidates, tf.shape(scores)[0])).indices
-            words = tf.cast(tf.gather(self.words, best), tf.float32)
-            word_scores = self.encoder.model.attention(words, tf.gather(self.word_mask, best), regions[None])[:, 0]
+            word_scores = self.encoder.model.attention(*self._words_of(best), regions[None])[:, 0]
             labels = self.encoder.label_agreement(tf.gather(self.sentences, best), image[None])
             return self._best(best, tf.gather(scores, best), word_scores, labels)
 
         found, scores = self._map(rerank, (query["image_features"], query["region_features"]))
         hits = {"ids": tf.gather(self.text_ids, found), "captions": tf.gather(self.texts, found), "scores": scores}
         return with_status(hits, query["status"])
+
+    def _words_of(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return word features (n, T, D), float32, and their mask (n, T) of texts by their numbers (n,)."""
+        if self.encoder.model.text_encoder.words_know_their_text:
+            return tf.cast(tf.gather(self.words, texts), tf.float32), tf.gather(self.word_mask, texts)
+        word_ids = tf.gather(self.word_ids, texts)
+        return tf.cast(self.encoder.model.text_encoder.embed_words(word_ids), tf.float32), word_ids != 0
 
     def _best(
         self, candidates: tf.Tensor, sentence: tf.Tensor, word: tf.Tensor, label: tf.Tensor | None
@@ -121,6 +132,14 @@ class Index(tf.Module):
     def _map(rerank: Any, rows: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         signature = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32))
         return tf.map_fn(rerank, rows, fn_output_signature=signature)
+
+
+def _word_ids(text_preprocessor: Any, texts: tf.Tensor, batch: int = 1024) -> tf.Tensor:
+    """Return word ids (N, T) of texts (N,), T the longest text's."""
+    parts = [
+        text_preprocessor(texts[start : start + batch])["word_ids"] for start in range(0, max(len(texts), 1), batch)
+    ]
+    return trim_padding(tf.concat(parts, axis=0))
 
 
 def _kept(values: Any, dtype: tf.DType) -> tf.Variable:
