@@ -96,7 +96,7 @@ class ModelConfig:
     dim: EvenDim = 512  # D, width of the aligned space; even
     gamma1: NotNegative = 10.0  # sharpness of attention over regions; Eq 8-9 (5 there, for products)
     gamma2: Positive = 5.0  # sharpness of pooling over words; Eq 10
-    word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "mean"  # word relevances to one score
+    word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "log_sum_exp"  # word relevances to one score
     attention: Attention = "words_to_regions"  # who attends to whom; Eq 7-9, and SCAN's image-to-text form
     similarity: Literal["product", "cosine"] = (
         "cosine"  # of words and regions, Eq 7 | softmax over regions of gamma1 cos
