@@ -2,9 +2,9 @@
 
     python benchmarks/few_photographs.py ../shared/data/flickr8k DIRECTORY
 
-copies a piece of Flickr8k's training split, pictures `--first` to `--first` + train + validation + test of its list. The
-pictures have one to five texts, in turn. What is said of the preset `default` on generated collections
-(`own_collections.py`) is thus said of photographs too.
+copies a piece of Flickr8k's training split, from picture `--first` of its list on, which counts from 0. The pictures
+have one to five texts, in turn. What is said of the preset `default` on generated collections (`own_collections.py`) is
+thus said of photographs too.
 """
 
 import argparse
