@@ -31,8 +31,11 @@ def write(source: Path, out: Path, first: int, sizes: tuple[int, int, int]) -> N
         sizes: pictures that train, validate and test.
 
     Raises:
-        DataError: no such source, fewer pictures than asked for, or an `out` that may not be written.
+        DataError: no such source, fewer pictures than asked for, a split without any, or an `out` that may not be
+            written.
     """
+    if first < 0 or min(sizes) < 1:
+        raise DataError(f"--first is {first}, --sizes {sizes}: count from 0, and all three splits need some pictures.")
     training = (item for item in find_layout("flickr8k").read(source, Problems(), 0) if item.split == "train")
     items = list(islice(training, first, first + sum(sizes)))
     if len(items) < sum(sizes):

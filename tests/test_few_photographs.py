@@ -34,6 +34,15 @@ def test_a_piece_of_the_training_split_with_one_to_five_texts_in_turn(source: Pa
     assert (tmp_path / "own" / "c.jpg").read_bytes() == b"c.jpg"
 
 
+@pytest.mark.parametrize(("first", "sizes"), [(-1, (2, 1, 1)), (0, (2, 0, 1))])
+def test_a_place_before_the_first_and_a_split_without_pictures_are_refused(
+    first: int, sizes: tuple[int, int, int], source: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="count from 0, and all three splits need some"):
+        few_photographs.write(source, tmp_path / "own", first, sizes)
+    assert not (tmp_path / "own").exists()
+
+
 def test_more_pictures_than_there_are_is_refused(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="5 pictures from 2 on are asked for; the training split has 4"):
         few_photographs.write(source, tmp_path / "own", first=2, sizes=(3, 1, 1))

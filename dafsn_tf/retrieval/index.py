@@ -17,7 +17,7 @@ class Index(tf.Module):
 
     The first stage takes the `candidates` best by the sentence score, over all; the second orders them by the fused
     score, for which region features are kept in float16. So are word features where they depend on the text
-    (`text.word_features = "lstm"`); else the ids of the words are enough, a thousandth of that.
+    (`text.word_features = "lstm"`), 2 D bytes a word; else its id is enough, 4 bytes.
 
     Args:
         encoder: of the run that embedded the collection.
