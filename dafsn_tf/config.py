@@ -211,8 +211,13 @@ class EvaluationConfig:
 
     selection_score: Literal["sentence", "word", "fused"] = "fused"  # score that picks the epoch
     selection_tolerance: NotNegative = 1.0  # standard errors by which a later epoch may miss the best; 0: the best
+    selection_images: CountOrNone = 1000  # validation pictures to choose by, drawn evenly; 0 reads all
     selection_texts: CountOrNone = 1  # first texts of an image that validation reads, to save time; 0 reads all
     fusion_metric: Literal["map", "recall", "balanced"] = "balanced"  # what the fusion weight maximises on validation
+
+    def selected_images(self, images: int) -> int:
+        """Return by how many of so many validation images epochs, settings and fusions are chosen."""
+        return min(images, self.selection_images or images)
 
 
 @dataclass(frozen=True)

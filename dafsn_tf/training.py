@@ -201,9 +201,10 @@ def _fit(
     import keras
 
     from dafsn_tf.callbacks import ProgressLines, RunCheckpoint
+    from dafsn_tf.evaluation.embedding import selection_sample
     from dafsn_tf.evaluation.protocols import takes_the_place, telling_classes
 
-    validated = records["validation"]
+    validated, _ = selection_sample(records["validation"], None, config.evaluation)
     has_classes = bool(telling_classes(validated.labels).any())
 
     def near(value: float, best: float) -> bool:
@@ -261,7 +262,7 @@ def _finish(
     model = load_model(run / "best.keras", compile=False)
     embedder = Embedder(model, text_preprocessor)
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
-    fusion, validation, selection = choose_fusion(embedder, records, inputs, all_texts)
+    fusion, validation, selection = choose_fusion(embedder, records, inputs, all_texts, write)
     write_json(run / "fusion.json", fusion.to_dict())
     info = read_run_info(run)
     info["result"] = {
@@ -275,8 +276,9 @@ def _finish(
     write_json(run / "run.json", info)
     for path in run.glob("epoch-*.keras"):
         path.unlink()
+    images = config.evaluation.selected_images(len(records))
     write(
-        f"chosen epoch {state['best_epoch']}, validation {selection:.3f} (fused, all texts of {len(records)} images); "
+        f"chosen epoch {state['best_epoch']}, validation {selection:.3f} (fused, all texts of {images} images); "
         f"results in {run}"
     )
     return info["result"]

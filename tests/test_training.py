@@ -29,6 +29,7 @@ TINY = [
     "training.epochs=3",
     "training.weight_decay=2",
     "discriminator.hidden_dim=8",
+    "evaluation.selection_images=8",  # of ten
 ]
 
 
@@ -64,7 +65,8 @@ def test_a_run_leaves_what_it_promises(finished):
 def test_the_end_of_a_run_is_chosen_on_all_texts_whatever_epochs_were_chosen_by(finished):
     assert tiny_config().evaluation.selection_texts == 1
     chance = finished[1]["validation"]["chance"]["sentence"]["image_to_text"]["recall@1"]
-    assert chance == pytest.approx(5 / 50)  # 10 images with five texts each, not one
+    assert chance == pytest.approx(5 / 40)  # 8 images with five texts each, not one
+    assert "all texts of 8 images" in finished[2][-1]
 
 
 def test_a_vocabulary_that_saw_another_split_is_impossible(jsonl_source, tmp_path):

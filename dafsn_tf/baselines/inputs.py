@@ -17,6 +17,7 @@ from dafsn_tf.data.features import FrozenFeatures, Progress, cached_features
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import ConfigError
+from dafsn_tf.evaluation.embedding import selection_sample
 from dafsn_tf.evaluation.protocols import Collection
 from dafsn_tf.layers.feature_standardizer import FeatureStandardizer
 from dafsn_tf.preprocessing.text import TextPreprocessor, build_vocabulary
@@ -116,13 +117,15 @@ class Inputs:
         self._global_standardizer.adapt(whole for _, whole in features.batches())
 
     def open(self, split: str) -> Split:
-        """Return a split.
+        """Return a split; of the validation split the images that DAFSN too is chosen by (`selection_sample`).
 
         Raises:
             DataError: no such split.
         """
         records = open_split(self.data, split)
         features = self._features(records)
+        if split == "validation":
+            records, features = selection_sample(records, features, self.config.evaluation)
         texts = [text for texts in records.texts for text in texts]
         return Split(
             data=self.data,

@@ -50,6 +50,10 @@ class FrozenFeatures:
         """Return regions (n, R, C) and global vectors (n, C') of the images at `indices` (n,)."""
         return self.regions[indices, variants], self.whole[indices, variants]
 
+    def at(self, indices: np.ndarray) -> "FrozenFeatures":
+        """Return the features of the images at `indices` (n,), in memory."""
+        return FrozenFeatures(self.regions[indices], self.whole[indices])
+
     def batches(self, size: int = 256) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield regions and global vectors of all images, the first variant, in order."""
         for start in range(0, len(self), size):

@@ -37,6 +37,10 @@ class DecodedImages:
         """Return the images (n, H, W, 3) at `indices` (n,)."""
         return self.images[indices]
 
+    def at(self, indices: np.ndarray) -> "DecodedImages":
+        """Return the images at `indices` (n,)."""
+        return DecodedImages(self.read(indices))
+
     def batches(self, size: int = 64) -> Iterator[np.ndarray]:
         """Yield all images in order."""
         for start in range(0, len(self.images), size):

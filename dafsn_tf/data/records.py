@@ -8,7 +8,7 @@ each, flattened).
 import hashlib
 import mmap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,14 @@ class RecordSplit:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def at(self, indices: np.ndarray) -> "RecordSplit":
+        """Return the images at `indices` (n,) as a split of their own."""
+        chosen = {
+            field: [getattr(self, field)[index] for index in indices]
+            for field in ("ids", "texts", "boxes", "mentions", "_places")
+        }
+        return replace(self, labels=self.labels[indices], **chosen)
 
     def read_images(self, indices: Iterable[int]) -> list[bytes]:
         """Return the encoded pictures at these indices, in their order; safe to call from several threads."""

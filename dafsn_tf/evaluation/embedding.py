@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import ImageInputs, image_batches, trim_padding
 from dafsn_tf.data.records import RecordSplit
@@ -123,6 +124,23 @@ class Embedder:
             batches = image_batches(records, np.arange(len(records)), self.model.config.image.image_size, 64)
         encoded = [self._encode_images(images) for images in batches]
         return {"images": _joined(encoded, "image_features"), "regions": _joined(encoded, "region_features")}
+
+
+def selection_sample(records: RecordSplit, inputs: Any, config: EvaluationConfig) -> tuple[RecordSplit, Any]:
+    """Return the images of a validation split that choices are made by: evenly spaced ones, in order; often all.
+
+    Scores of all pairs grow with the square of a split; a thousand images tell epochs apart.
+
+    Args:
+        records: the validation split.
+        inputs: its frozen backbone features or decoded images, or None.
+        config: says how many.
+    """
+    images, chosen = len(records), config.selected_images(len(records))
+    if chosen == images:
+        return records, inputs
+    indices = np.arange(chosen) * images // chosen
+    return records.at(indices), inputs if inputs is None else inputs.at(indices)
 
 
 def join_splits(parts: Sequence[Embeddings]) -> Embeddings:

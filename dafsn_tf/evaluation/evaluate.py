@@ -10,7 +10,7 @@ from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit, open_split
-from dafsn_tf.evaluation.embedding import Embedder, Embeddings
+from dafsn_tf.evaluation.embedding import Embedder, Embeddings, selection_sample
 from dafsn_tf.evaluation.fusion import SHARPNESS, Fusion, fit_fusion
 from dafsn_tf.evaluation.modality_gap import modality_gap
 from dafsn_tf.evaluation.protocols import evaluate_scores, selection_metrics, selection_value
@@ -118,7 +118,7 @@ def validate(
     config: EvaluationConfig,
 ) -> dict[str, float]:
     """Return an epoch's validation metrics; `val_retrieval` is the one to choose by (DESIGN section 5)."""
-    embeddings = embedder.embed_split(records, inputs, config.selection_texts)
+    embeddings = embedder.embed_split(*selection_sample(records, inputs, config), config.selection_texts)
     if config.selection_score == "sentence":
         scores = {"sentence": sentence_scores(embeddings.sentences, embeddings.images)}
     else:
@@ -138,10 +138,20 @@ def choose_fusion(
     records: RecordSplit,
     inputs: ImageInputs,
     config: EvaluationConfig,
+    write: Write | None = None,
 ) -> tuple[Fusion, dict[str, Any], float]:
-    """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
-    embeddings = embedder.embed_split(records, inputs, config.selection_texts)
-    scores = all_pairs_scores(embedder, embeddings)
+    """Return the fusion that suits a model, its validation metrics and the value they are compared by.
+
+    Args:
+        embedder: of the model.
+        records: the validation split.
+        inputs: its frozen backbone features or decoded images, or None.
+        config: says which images and texts are read.
+        write: receives progress, a line at a time.
+    """
+    progress = progress_lines(f"scores of {records.split}", "pairs", write) if write else None
+    embeddings = embedder.embed_split(*selection_sample(records, inputs, config), config.selection_texts)
+    scores = all_pairs_scores(embedder, embeddings, progress)
     fusion = _fitted(embedder, embeddings, scores, config)
     scores["fused"] = fused_scores(embedder, embeddings, scores, fusion)
     value = selection_value(

@@ -30,6 +30,15 @@ def test_a_split_has_the_cached_features_standardised_and_the_tokenisers_words(d
     assert train.collection.documents
 
 
+def test_of_a_large_validation_split_the_images_are_opened_that_choices_are_made_by(data, config):
+    fewer = replace(config, evaluation=replace(config.evaluation, selection_images=3))
+    whole, sample = Inputs(data, config).open("validation"), Inputs(data, fewer).open("validation")
+    assert sample.records.ids == whole.records.ids[::2]
+    np.testing.assert_array_equal(sample.image_vectors, whole.image_vectors[::2])
+    np.testing.assert_array_equal(sample.word_ids, whole.word_ids.reshape(6, 2, -1)[::2].reshape(6, -1))
+    assert len(Inputs(data, fewer).open("test").records) == len(open_split(data, "test"))
+
+
 def test_words_of_other_splits_are_out_of_the_vocabulary(data, config):
     inputs = Inputs(data, config)
     number = inputs.open("validation").word_ids[1, 1]  # "number 9 is ..." where no training text has the 9
