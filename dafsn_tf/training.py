@@ -83,7 +83,7 @@ def train(
     inputs = image_inputs(config, data, records, backbone, write)
     vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
     if not resume:
-        _begin(run, config, identity, manifest, vocabulary)
+        _begin(run, config, identity | {"derived_from": _ancestry(source)}, manifest, vocabulary)
     keras.utils.set_random_seed(seed)
     text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
     _tell_of_long_texts(records["train"], config.text.max_words, write)
@@ -136,6 +136,14 @@ def _begin(run: Path, config: Config, identity: dict[str, Any], manifest: Manife
             "command": sys.argv,
         },
     )
+
+
+def _ancestry(source: Any) -> list[str]:
+    """Return the collections that the heads which training begins with were trained on, the first one first."""
+    if source is None:
+        return []
+    info = source.assets.info
+    return list(dict.fromkeys([*info.get("derived_from", []), info["dataset"]]))
 
 
 def _tell_of_long_texts(records: RecordSplit, max_words: int, write: Callable[[str], None]) -> None:

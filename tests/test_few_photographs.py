@@ -1,4 +1,4 @@
-"""A piece of Flickr8k that stands for a user's own photographs."""
+"""Some of Pascal Sentence's pictures, which stand for a user's own photographs."""
 
 import json
 from pathlib import Path
@@ -11,27 +11,43 @@ from dafsn_tf.errors import DataError
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    source = tmp_path / "flickr8k"
-    (source / "Flicker8k_Dataset").mkdir(parents=True)
-    names = [f"{letter}.jpg" for letter in "abcdefgh"]
-    for name in names:
-        (source / "Flicker8k_Dataset" / name).write_bytes(name.encode())
-    captions = [f"{name}#{number}\ttext {number} of {name}" for name in names for number in range(5)]
-    (source / "Flickr8k.token.txt").write_text("\n".join(captions))
-    (source / "Flickr_8k.trainImages.txt").write_text("\n".join(names[:6]))
-    (source / "Flickr_8k.devImages.txt").write_text(names[6])
-    (source / "Flickr_8k.testImages.txt").write_text(names[7])
+    source = tmp_path / "pascal"
+    for name in ("bird", "cat"):
+        for kind in ("dataset", "sentence"):
+            (source / kind / name).mkdir(parents=True)
+        for number in range(4):
+            (source / "dataset" / name / f"{name}{number}.jpg").write_bytes(f"{name}{number}".encode())
+            texts = [f"text {text} of {name}{number}" for text in range(5)]
+            (source / "sentence" / name / f"{name}{number}.txt").write_text("\n".join(texts))
     return source
 
 
-def test_a_piece_of_the_training_split_with_one_to_five_texts_in_turn(source: Path, tmp_path: Path) -> None:
-    few_photographs.write(source, tmp_path / "own", first=1, sizes=(2, 1, 1))
-    lines = [json.loads(line) for line in (tmp_path / "own" / "photographs.jsonl").read_text().splitlines()]
-    assert [line["image"] for line in lines] == ["b.jpg", "c.jpg", "d.jpg", "e.jpg"]
-    assert [line["split"] for line in lines] == ["train", "train", "validation", "test"]
-    assert [len(line["texts"]) for line in lines] == [1, 2, 3, 4]
-    assert lines[1]["texts"] == ["text 0 of c.jpg", "text 1 of c.jpg"]
-    assert (tmp_path / "own" / "c.jpg").read_bytes() == b"c.jpg"
+def written(source: Path, out: Path, **options) -> list[dict]:
+    few_photographs.write(source, out, **options)
+    return [json.loads(line) for line in (out / "photographs.jsonl").read_text().splitlines()]
+
+
+def pictures(folder: Path, lines: list[dict]) -> list[str]:
+    return [(folder / line["image"]).read_text() for line in lines]
+
+
+def test_pictures_with_one_to_five_texts_in_turn_and_no_classes(source: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    lines = written(source, own, first=0, sizes=(4, 1, 1))
+    assert [line["split"] for line in lines] == ["train"] * 4 + ["validation", "test"]
+    assert [len(line["texts"]) for line in lines] == [1, 2, 3, 4, 5, 1]
+    for line, picture in zip(lines, pictures(own, lines), strict=True):
+        assert line["texts"] == [f"text {number} of {picture}" for number in range(len(line["texts"]))]
+        assert set(line) == {"image", "texts", "split"}
+
+
+def test_after_the_last_picture_comes_the_first(source: Path, tmp_path: Path) -> None:
+    whole = written(source, tmp_path / "whole", first=0, sizes=(6, 1, 1))
+    turned = written(source, tmp_path / "turned", first=5, sizes=(2, 2, 2))
+    order = pictures(tmp_path / "whole", whole)
+    assert sorted(order) == sorted(f"{name}{number}" for name in ("bird", "cat") for number in range(4))
+    assert order != sorted(order)
+    assert pictures(tmp_path / "turned", turned) == order[5:] + order[:3]
 
 
 @pytest.mark.parametrize(("first", "sizes"), [(-1, (2, 1, 1)), (0, (2, 0, 1))])
@@ -44,6 +60,6 @@ def test_a_place_before_the_first_and_a_split_without_pictures_are_refused(
 
 
 def test_more_pictures_than_there_are_is_refused(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="5 pictures from 2 on are asked for; the training split has 4"):
-        few_photographs.write(source, tmp_path / "own", first=2, sizes=(3, 1, 1))
+    with pytest.raises(DataError, match="9 pictures are asked for; .*pascal has 8"):
+        few_photographs.write(source, tmp_path / "own", first=2, sizes=(6, 1, 2))
     assert not (tmp_path / "own").exists()

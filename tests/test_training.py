@@ -344,6 +344,8 @@ def test_training_begins_with_the_heads_of_a_preset(shapes_data, finished, tmp_p
     ours, theirs = (load_run(folder).model.text_encoder.get_weights() for folder in (run, finished[0]))
     for own, source in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(own, source, atol=1e-2)  # float16, and one epoch that moves nothing
+    again = load_run(run).model.save_to_preset(tmp_path / "again")
+    assert "began with heads trained on shapes, whose data's terms hold too" in (again / "README.md").read_text()
     with pytest.raises(ConfigError, match=r"model\.dim is 32, there 16"):
         train(tiny_config(f"training.from_preset={preset}", "model.dim=32"), shapes_data, tmp_path / "other")
     assert not (tmp_path / "other").exists()

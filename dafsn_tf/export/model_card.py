@@ -120,6 +120,8 @@ def _data(run: Run) -> list[str]:
     info = run.info
     classes = f"{len(run.classes)} classes: {', '.join(run.classes)}" if run.classes else "no labels"
     lines = [f"Trained on {info['dataset']} ({classes}); SHA-256 of its records {info['collection'][:16]}..."]
+    if ancestry := info.get("derived_from"):
+        lines += ["", f"Training began with heads trained on {', then '.join(ancestry)}."]
     from dafsn_tf.data.manifest import Manifest
 
     try:

@@ -35,7 +35,7 @@ class Assets:
     Attributes:
         vocabulary: words of the training split, in the order of their ids.
         fusion: `evaluation.fusion.Fusion` as a dictionary.
-        info: of the run: "dataset", "classes", "documents", "seed", "backbone_fingerprint", "result".
+        info: of the run: "dataset", "derived_from", "classes", "documents", "seed", "backbone_fingerprint", "result".
     """
 
     vocabulary: tuple[str, ...]
@@ -179,6 +179,8 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 def _card(model: DAFSN, name: str, terms: str) -> str:
     info = model.assets.info
     lines = [f"# {name}", "", f"A DAFSN model trained on {info['dataset']}, seed {info['seed']}."]
+    if ancestry := info.get("derived_from"):
+        lines += ["", f"Training began with heads trained on {', then '.join(ancestry)}, whose data's terms hold too."]
     if info["classes"]:
         lines += ["", f"Classes: {', '.join(info['classes'])}."]
     fingerprint = info["backbone_fingerprint"]
