@@ -60,6 +60,6 @@ def test_a_place_before_the_first_and_a_split_without_pictures_are_refused(
 
 
 def test_more_pictures_than_there_are_is_refused(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="9 pictures are asked for; .*pascal has 8"):
+    with pytest.raises(DataError, match=r"9 pictures are asked for; .*pascal has 8"):
         few_photographs.write(source, tmp_path / "own", first=2, sizes=(6, 1, 2))
     assert not (tmp_path / "own").exists()
