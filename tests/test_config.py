@@ -15,7 +15,7 @@ def test_presets_load_and_survive_a_round_trip(name):
 
 
 def test_presets_of_the_readme_exist():
-    assert {"default", "shapes", "pascal_sentence", "flickr8k"} <= set(preset_names())
+    assert {"default", "photographs", "shapes", "pascal_sentence", "flickr8k"} <= set(preset_names())
 
 
 @pytest.mark.parametrize(

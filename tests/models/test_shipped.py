@@ -1,18 +1,21 @@
 """The models that the package ships: loaded by name, offline, and good at scenes that no split holds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from dafsn_tf.config import load_config
 from dafsn_tf.data.problems import Problems
 from dafsn_tf.data.sources import find_layout
 from dafsn_tf.data.sources.shapes import scene
-from dafsn_tf.errors import WeightsError
+from dafsn_tf.errors import ConfigError, WeightsError
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.models import DAFSN
-from dafsn_tf.models.presets import preset_folder
+from dafsn_tf.models.presets import load_heads, preset_folder
+from dafsn_tf.models.transfer import check_fits
 from dafsn_tf.preprocessing.text import TextPreprocessor
 from dafsn_tf.pretrained import shipped_models
 from dafsn_tf.retrieval import Encoder
@@ -66,6 +69,16 @@ def test_flickr8k_finds_photographs_by_captions_it_was_not_trained_on(shared_dat
     ranks = (scores > np.diag(scores)[:, None]).sum(axis=1)
     assert (ranks == 0).mean() > 0.6
     assert (ranks < 5).mean() > 0.9
+
+
+def test_the_preset_for_photographs_fits_the_heads_that_it_begins_with():
+    config = load_config("photographs")
+    heads = load_heads(preset_folder(config.training.from_preset))
+    check_fits(config, heads)
+    assert heads.assets.info["dataset"] == "flickr8k"
+    scratch = load_config("default", ["text.embedding_dim=200"])
+    with pytest.raises(ConfigError, match=r"embedding_dim is 200, there 300; model\.dim is 512, there 1024"):
+        check_fits(replace(scratch, training=config.training), heads)
 
 
 def test_flickr8k_is_small_says_its_terms_and_refuses_other_weights():
