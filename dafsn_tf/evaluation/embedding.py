@@ -68,7 +68,12 @@ class Embedder:
         return self.model.class_logits(tf.constant(features)).numpy().astype("float32")
 
     def embed_split(
-        self, records: RecordSplit, inputs: ImageInputs = None, texts_per_image: int = 0, words: bool = True
+        self,
+        records: RecordSplit,
+        inputs: ImageInputs = None,
+        texts_per_image: int = 0,
+        words: bool = True,
+        half_regions: bool = False,
     ) -> Embeddings:
         """Return the embeddings of a split.
 
@@ -76,13 +81,14 @@ class Embedder:
             records: the split.
             inputs: its frozen backbone features or decoded images; None decodes.
             texts_per_image: only the first texts of each image; 0 takes all.
-            words: whether to keep the words' features, by far the largest part; without, they are (N, T, 0).
+            words: whether to keep the words' features, by far the largest part of texts; without, they are (N, T, 0).
+            half_regions: whether region features, by far the largest part of images, are float16.
         """
         chosen = [texts[:texts_per_image] if texts_per_image else texts for texts in records.texts]
         labels = records.labels if records.labels.size and records.labels.any() else None
         return Embeddings(
             **self.embed_texts([text for texts in chosen for text in texts], words),
-            **self._embed_images(records, inputs),
+            **self._embed_images(records, inputs, half_regions),
             collection=Collection(
                 text_image=np.repeat(np.arange(len(chosen)), [len(texts) for texts in chosen]),
                 labels=labels,
@@ -112,7 +118,7 @@ class Embedder:
             "word_offsets": offsets.numpy(),
         }
 
-    def _embed_images(self, records: RecordSplit, inputs: ImageInputs) -> dict[str, np.ndarray]:
+    def _embed_images(self, records: RecordSplit, inputs: ImageInputs, half_regions: bool) -> dict[str, np.ndarray]:
         if isinstance(inputs, FrozenFeatures):
             batches: Any = (
                 {"regions": tf.cast(regions, tf.float32), "global": tf.cast(whole, tf.float32)}
@@ -122,8 +128,17 @@ class Embedder:
             batches = map(tf.constant, inputs.batches())
         else:
             batches = image_batches(records, np.arange(len(records)), self.model.config.image.image_size, 64)
-        encoded = [self._encode_images(images) for images in batches]
-        return {"images": _joined(encoded, "image_features"), "regions": _joined(encoded, "region_features")}
+        dim, grid = self.model.config.model.dim, len(self.model.image_encoder.region_centres)
+        images = np.empty((len(records), dim), np.float32)
+        regions = np.empty((len(records), grid, dim), np.float16 if half_regions else np.float32)
+        start = 0
+        for batch in batches:
+            encoded = self._encode_images(batch)
+            stop = start + len(encoded["image_features"])
+            images[start:stop] = encoded["image_features"].numpy()
+            regions[start:stop] = encoded["region_features"].numpy()
+            start = stop
+        return {"images": images, "regions": regions}
 
 
 def selection_sample(records: RecordSplit, inputs: Any, config: EvaluationConfig) -> tuple[RecordSplit, Any]:

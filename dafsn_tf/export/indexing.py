@@ -39,7 +39,9 @@ def build_index(
         return cached_features(data, part, run.config.image, backbone, progress) if backbone.frozen else None
 
     words = run.model.text_encoder.words_know_their_text  # else the index needs but their ids
-    embeddings = join_splits([embedder.embed_split(part, features(part), words=words) for part in records])
+    embeddings = join_splits(
+        [embedder.embed_split(part, features(part), words=words, half_regions=True) for part in records]
+    )
     ids = [identity for part in records for identity in part.ids]
     texts = [captions for part in records for captions in part.texts]
     return Index(encoder, embeddings, ids, texts, top_k)

@@ -85,7 +85,7 @@ class TextEncoder(keras.layers.Layer):
         present = ops.cast(word_mask[..., None], outputs.dtype)
         outputs = outputs * present
         return {
-            "word_features": outputs if self.word_projection is None else self.word_projection(embedded) * present,
+            "word_features": outputs if self.words_know_their_text else self._project_words(embedded, word_mask),
             "word_mask": word_mask,
             "sentence_features": ops.concatenate([states[0], states[2]], axis=-1)  # (h, c) of each direction
             if self.pooling is None
@@ -99,9 +99,10 @@ class TextEncoder(keras.layers.Layer):
 
     def embed_words(self, word_ids: Any) -> Any:
         """Return word features (N, T, D) of word ids (N, T), as `call` does where words do not know their text."""
-        return self.word_projection(self.embedding(word_ids)) * ops.cast(
-            ops.not_equal(word_ids, 0)[..., None], self.compute_dtype
-        )
+        return self._project_words(self.embedding(word_ids), ops.not_equal(word_ids, 0))
+
+    def _project_words(self, embedded: Any, word_mask: Any) -> Any:
+        return self.word_projection(embedded) * ops.cast(word_mask[..., None], embedded.dtype)
 
     def _drop_words(self, word_ids: Any, word_mask: Any) -> Any:
         shape = ops.shape(word_ids)

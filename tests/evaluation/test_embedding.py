@@ -5,7 +5,7 @@ from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import DecodedImages, decoded_images
 from dafsn_tf.data.records import open_split
-from dafsn_tf.evaluation.embedding import selection_sample
+from dafsn_tf.evaluation.embedding import Embedder, selection_sample
 
 
 @pytest.fixture
@@ -41,3 +41,12 @@ def test_decoded_images_are_sampled_too(records):
     sample, inputs = selection_sample(records, images, EvaluationConfig(selection_images=4))
     np.testing.assert_array_equal(inputs.images, decoded_images(sample, 16).images)
     assert selection_sample(records, None, EvaluationConfig(selection_images=4))[1] is None
+
+
+def test_regions_are_rounded_where_half_the_memory_is_asked_for(tiny_run):
+    data, run = tiny_run
+    records, embedder = open_split(data, "test"), Embedder(run.model, run.text_preprocessor)
+    whole, half = (embedder.embed_split(records, half_regions=asked) for asked in (False, True))
+    assert half.regions.dtype == np.float16
+    np.testing.assert_array_equal(half.regions, whole.regions.astype(np.float16))
+    np.testing.assert_array_equal(half.images, whole.images)
