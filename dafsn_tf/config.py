@@ -220,6 +220,22 @@ class EvaluationConfig:
         return min(images, self.selection_images or images)
 
 
+# What encoders' weights are weights of: as it is in the heads that training begins with (training.from_preset).
+# image.global_layer may name more layers than they read.
+HEADS_FIELDS = (
+    "text.embedding_dim",
+    "text.oov_buckets",
+    "text.sentence_pooling",
+    "text.word_features",
+    "image.backbone",
+    "image.image_size",
+    "image.region_layer",
+    "image.global_layer",
+    "image.global_pooling",
+    "model.dim",
+)
+
+
 @dataclass(frozen=True)
 class Config:
     """Everything a run is made from, but its data and its seed."""
@@ -234,6 +250,16 @@ class Config:
 
     def __post_init__(self) -> None:
         _check_ranges(self)
+
+    @property
+    def given_fields(self) -> tuple[str, ...]:
+        """Return the fields that the heads which training begins with decide; none where it begins from scratch."""
+        return HEADS_FIELDS if self.training.from_preset != "none" else ()
+
+    def get(self, path: str) -> Any:
+        """Return the value of the field `section.field`."""
+        section, _, field = path.partition(".")
+        return getattr(getattr(self, section), field)
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
         """Return nested plain dictionaries, fit for JSON and for `from_dict`."""

@@ -118,6 +118,10 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
             left_out[name] = f"it needs {ablation.needs}"
             continue
         changed = ablation.apply(config)
+        given = next((path for path in config.given_fields if config.get(path) != changed.get(path)), "")
+        if given:
+            left_out[name] = f"the heads that training begins with decide {given}"
+            continue
         same = next((other for other, values in chosen.items() if values == changed), "")
         if same:
             left_out[name] = f"{'the full model' if same == FULL else same} is so"

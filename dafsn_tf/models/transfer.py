@@ -9,16 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dafsn_tf.config import Config
+from dafsn_tf.config import HEADS_FIELDS, Config
 from dafsn_tf.errors import ConfigError
 from dafsn_tf.models.dafsn import DAFSN
-
-# Fields that decide what the encoders' weights are weights of.
-_SHARED = {
-    "text": ("embedding_dim", "oov_buckets", "sentence_pooling", "word_features"),
-    "image": ("backbone", "image_size", "region_layer", "global_pooling"),
-    "model": ("dim",),
-}
 
 
 def check_fits(config: Config, source: DAFSN) -> None:
@@ -27,14 +20,12 @@ def check_fits(config: Config, source: DAFSN) -> None:
     Raises:
         ConfigError: every field that differs, and what it must be.
     """
-    preset, differing = config.training.from_preset, []
-    for section, names in _SHARED.items():
-        ours, theirs = getattr(config, section), getattr(source.config, section)
-        differing += [
-            f"{section}.{name} is {getattr(ours, name)!r}, there {getattr(theirs, name)!r}"
-            for name in names
-            if getattr(ours, name) != getattr(theirs, name)
-        ]
+    preset = config.training.from_preset
+    differing = [
+        f"{path} is {config.get(path)!r}, there {source.config.get(path)!r}"
+        for path in HEADS_FIELDS
+        if path != "image.global_layer" and config.get(path) != source.config.get(path)
+    ]
     if source.config.image.fine_tune_from != "none":  # its backbone comes along, as it is
         for name in ("fine_tune_from", "global_layer"):
             ours, theirs = getattr(config.image, name), getattr(source.config.image, name)

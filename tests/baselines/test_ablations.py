@@ -9,6 +9,8 @@ from dafsn_tf.baselines.ablations import ABLATIONS, ADVERSARIAL_WEIGHT, FULL, ab
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import ConfigError, RunError
 from dafsn_tf.evaluation.evaluate import evaluate_run
+from dafsn_tf.models.presets import load_heads, preset_folder
+from dafsn_tf.models.transfer import check_fits
 from dafsn_tf.reporting.comparison import ablation_table
 from dafsn_tf.runs import load_run
 
@@ -79,6 +81,16 @@ def test_what_says_nothing_is_left_out_with_the_reason():
     no_words = ["loss.word_weight=0.0", "loss.fused_weight=0.0"]
     _, left_out = ablations_of(load_config("default", no_words), classes=3)
     assert left_out["without_words"] == left_out["words_mean"] == "it needs a loss of words"
+
+
+def test_what_the_heads_decide_that_training_begins_with_is_no_ablation():
+    chosen, left_out = ablations_of(load_config("photographs"), classes=0)
+    assert left_out["sentence_mean"] == "the heads that training begins with decide text.sentence_pooling"
+    assert left_out["image_mixed7"] == "the heads that training begins with decide image.global_layer"
+    heads = load_heads(preset_folder("flickr8k"))
+    for config in chosen.values():
+        check_fits(config, heads)
+    assert {"full", "without_words", "words_mean", "with_adversary"} <= set(chosen)
 
 
 def ablate(data, out, config, **options):

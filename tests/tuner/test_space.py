@@ -70,6 +70,17 @@ def test_the_default_space_holds_the_presets_own_values(preset):
     assert "training.decay_rate" not in values
 
 
+def test_what_the_heads_decide_that_training_begins_with_is_not_searched(tmp_path):
+    config = load_config("photographs")
+    space = space_of(tmp_path, "", config)
+    assert set(SPACE) - set(space) == {"model.dim", "text.sentence_pooling", "text.word_features"}
+    values = own_values(config, space)
+    assert values is not None
+    assert configured(config, values) == config
+    with pytest.raises(ConfigError, match=r"names model\.dim, which the heads of flickr8k decide"):
+        space_of(tmp_path, '"model.dim" = [512, 1024]', config)
+
+
 def test_words_are_searched_where_any_term_teaches_them(tmp_path):
     both = space_of(tmp_path, "", load_config("default"))
     assert condition("model.gamma1", both, load_config("default")) is None  # either term may be on

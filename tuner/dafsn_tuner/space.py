@@ -101,7 +101,7 @@ SPACE: Space = {
     "discriminator.steps": Choice((1, 3, 5)),
     "discriminator.learning_rate": Range(5e-5, 2e-3, log=True),
     "training.batch_size": Choice((32, 64, 128)),
-    "training.learning_rate": Range(3e-4, 3e-3, log=True),
+    "training.learning_rate": Range(1e-4, 3e-3, log=True),
     "training.weight_decay": Range(0.1, 20.0, log=True),
     "training.schedule": Choice(("cosine", "constant", "exponential")),
     "training.decay_rate": Range(0.85, 0.99),
@@ -140,7 +140,7 @@ def condition(name: str, space: Space, config: Config) -> Condition | None:
     Conditions are of one other field: what two searched fields may each switch on is always searched.
     """
     open_switches = [switch for switch in _SWITCHES.get(name, ()) if switch.field in space]
-    if len(open_switches) != 1 or any(switch.is_on(_own(config, switch.field)) for switch in _closed(name, space)):
+    if len(open_switches) != 1 or any(switch.is_on(config.get(switch.field)) for switch in _closed(name, space)):
         return None
     (switch,) = open_switches
     values = space[switch.field]
@@ -164,11 +164,16 @@ def read_space(preset_or_path: str, config: Config) -> Space:
     only = table.pop("only", False)
     if not isinstance(only, bool):
         raise ConfigError(f"[search] only is {only!r}; it must be true or false.")
-    space: Space = {} if only else dict(SPACE)
+    space: Space = {} if only else {name: tried for name, tried in SPACE.items() if name not in config.given_fields}
     for name, entry in table.items():
         if entry == "fixed":
             _check(config, name, [])
             space.pop(name, None)
+        elif name in config.given_fields:
+            raise ConfigError(
+                f"[search] names {name}, which the heads of {config.training.from_preset} decide that training begins "
+                "with: leave it out, or set training.from_preset=none."
+            )
         else:
             space[name] = _read_entry(name, entry)
             _check(config, name, _tried(space[name]))
@@ -194,7 +199,7 @@ def own_values(config: Config, space: Space) -> dict[str, Value] | None:
         when = condition(name, space, config)
         if when is not None and found[when.field] not in when.values:
             continue
-        found[name] = _own(config, name)
+        found[name] = config.get(name)
         if not _holds(space[name], found[name]):
             return None
     return found
@@ -249,11 +254,6 @@ def _check(config: Config, name: str, values: list[Any]) -> None:
         Config.from_dict({section: {key: value}}, where="[search]")
 
 
-def _own(config: Config, name: str) -> Any:
-    section, key = name.split(".")
-    return config.to_dict()[section][key]
-
-
 def _closed(name: str, space: Space) -> list[Switch]:
     """Return the switches of a field that are not searched: the configuration decides them."""
     return [switch for switch in _SWITCHES.get(name, ()) if switch.field not in space]
@@ -263,6 +263,6 @@ def _has_effect(name: str, space: Space, config: Config) -> bool:
     """Return whether a field has an effect in some trial."""
     switches = _SWITCHES.get(name, ())
     return not switches or any(
-        any(map(switch.is_on, _tried(space[switch.field]) if switch.field in space else [_own(config, switch.field)]))
+        any(map(switch.is_on, _tried(space[switch.field]) if switch.field in space else [config.get(switch.field)]))
         for switch in switches
     )
