@@ -211,7 +211,7 @@ class EvaluationConfig:
 
     selection_score: Literal["sentence", "word", "fused"] = "fused"  # score that picks the epoch
     selection_tolerance: NotNegative = 1.0  # standard errors by which a later epoch may miss the best; 0: the best
-    selection_images: CountOrNone = 1000  # validation pictures to choose by, drawn evenly; 0 reads all
+    selection_images: CountOrNone = 1000  # validation pictures to choose by, drawn by a fixed seed; 0: all
     selection_texts: CountOrNone = 1  # first texts of an image that validation reads, to save time; 0 reads all
     fusion_metric: Literal["map", "recall", "balanced"] = "balanced"  # what the fusion weight maximises on validation
 

@@ -17,6 +17,7 @@ from dafsn_tf.runs import features_progress, load_backbone
 if TYPE_CHECKING:
     from dafsn_tf.data.pipeline import ImageInputs
 
+_FEW_KNOWN = 0.5  # share of a collection's words that heads should know, to begin with them
 _ADAPTED = 1024  # images whose features the standardizers of a fine-tuned backbone adapt to
 
 
@@ -111,14 +112,21 @@ def initial_model(
     classes = len(records.manifest.classes) if config.loss.label_weight else 0
     model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
     model.build()
+    brought = 0 if source is None else len(source.assets.vocabulary)  # words, which come first
     if config.text.embeddings != "none":
-        write(_begin_embeddings(model.text_encoder, config.text.embeddings, vocabulary))
+        write(_begin_embeddings(model.text_encoder, config.text.embeddings, vocabulary, brought))
     _begin_images(model.image_encoder, config, records, inputs)
     if source is not None:
         from dafsn_tf.models.transfer import begin_from
 
         begin_from(model, source)
-        write(f"heads of {config.training.from_preset}: {len(source.assets.vocabulary)} words of {len(vocabulary)}")
+        own = training_vocabulary(config, records)
+        known = len(set(own) & set(vocabulary[:brought]))
+        write(
+            f"heads of {config.training.from_preset}: they know {known} of the {len(own)} words of the training texts"
+        )
+        if known < _FEW_KNOWN * len(own):
+            write("those are few: texts of another language, or of other things, may find more with --config default")
     compile_model(model, config, len(records))
     return model
 
@@ -170,15 +178,18 @@ def _first_features(backbone: Any, image_size: int, records: RecordSplit) -> Fro
     return FrozenFeatures(regions[:, None], whole[:, None])
 
 
-def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str]) -> str:
-    """Have word embeddings begin with known vectors; return for how many words in a line to print."""
+def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str], brought: int) -> str:
+    """Have word embeddings begin with known vectors; return for how many words in a line to print.
+
+    The first `brought` words have theirs from elsewhere.
+    """
     from dafsn_tf.data.word_vectors import initial_embeddings
 
     rows = text_encoder.embedding.embeddings.numpy()
-    first = 1 + text_encoder.oov_buckets
-    rows[first:], found = initial_embeddings(rows[first:], source, vocabulary)
+    first, words = 1 + text_encoder.oov_buckets + brought, vocabulary[brought:]
+    rows[first:], found = initial_embeddings(rows[first:], source, words)
     text_encoder.embedding.embeddings.assign(rows)
-    return f"word vectors of {source}: {found} of {len(vocabulary)} words have one"
+    return f"word vectors of {source}: {found} of {len(words)} {'other ' if brought else ''}words have one"
 
 
 def learning_rate_schedule(config: Config, steps: int, peak: float) -> Any:
@@ -232,7 +243,7 @@ def fit(
     """
     from dafsn_tf.callbacks import RetrievalValidation, StopAtNaN
     from dafsn_tf.data.pipeline import training_batches
-    from dafsn_tf.evaluation.embedding import Embedder
+    from dafsn_tf.evaluation.embedding import Embedder, selection_sample
     from dafsn_tf.evaluation.evaluate import validate
 
     training, (first_epoch, last_epoch) = config.training, epochs
@@ -249,10 +260,11 @@ def fit(
         flip=config.image.augmentation == "flip",
     )
     embedder = Embedder(model, text_preprocessor)
+    validated = selection_sample(records["validation"], inputs["validation"], config.evaluation)
 
     def evaluate() -> dict[str, float]:
         with model.averaged_weights():
-            return validate(embedder, records["validation"], inputs["validation"], config.evaluation)
+            return validate(embedder, *validated, config.evaluation)
 
     return model.fit(
         batches,

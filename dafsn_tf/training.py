@@ -83,7 +83,9 @@ def train(
     inputs = image_inputs(config, data, records, backbone, write)
     vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
     if not resume:
-        _begin(run, config, identity | {"derived_from": _ancestry(source)}, manifest, vocabulary)
+        ancestry = _ancestry(source)
+        _tell_of_ancestry(ancestry, manifest, write)
+        _begin(run, config, identity | {"derived_from": ancestry}, manifest, vocabulary)
     keras.utils.set_random_seed(seed)
     text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
     _tell_of_long_texts(records["train"], config.text.max_words, write)
@@ -138,12 +140,25 @@ def _begin(run: Path, config: Config, identity: dict[str, Any], manifest: Manife
     )
 
 
-def _ancestry(source: Any) -> list[str]:
-    """Return the collections that the heads which training begins with were trained on, the first one first."""
+def _ancestry(source: Any) -> list[dict[str, str]]:
+    """Return the collections that the heads which training begins with were trained on, and their terms, in order."""
     if source is None:
         return []
     info = source.assets.info
-    return list(dict.fromkeys([*info.get("derived_from", []), info["dataset"]]))
+    last = {name: info.get(name, "") for name in ("dataset", "collection", "terms")}
+    return [*(one for one in info.get("derived_from", []) if one["collection"] != last["collection"]), last]
+
+
+def _tell_of_ancestry(ancestry: list[dict[str, str]], manifest: Manifest, write: Callable[[str], None]) -> None:
+    """Say whose terms hold, and where the heads that training begins with know other splits of the same pictures."""
+    for one in ancestry:
+        if one["terms"]:
+            write(f"terms of the heads that training begins with: {one['terms']}")
+        if one["dataset"] == manifest.name and one["collection"] != manifest.digest:
+            write(
+                f"the heads that training begins with were trained on another preparation of {manifest.name}: its "
+                "validation and test pictures may be among those they know, and figures too good"
+            )
 
 
 def _tell_of_long_texts(records: RecordSplit, max_words: int, write: Callable[[str], None]) -> None:
@@ -255,7 +270,7 @@ def _finish(
     state: dict[str, Any],
     write: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Choose the fusion of the chosen epoch on all validation texts, and close the run."""
+    """Choose the fusion of the chosen epoch on all texts of the images that choices are made by, and close the run."""
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
 
@@ -272,11 +287,12 @@ def _finish(
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
     fusion, validation, selection = choose_fusion(embedder, records, inputs, all_texts, write)
     write_json(run / "fusion.json", fusion.to_dict())
-    info = read_run_info(run)
+    info, images = read_run_info(run), config.evaluation.selected_images(len(records))
     info["result"] = {
         "best_epoch": state["best_epoch"],
         "epochs": state["epochs_done"],
         "selection": selection,
+        "validation_images": images,
         "validation": validation,
         "seconds": state["seconds"],
         "parameters": model.count_params(),
@@ -284,7 +300,6 @@ def _finish(
     write_json(run / "run.json", info)
     for path in run.glob("epoch-*.keras"):
         path.unlink()
-    images = config.evaluation.selected_images(len(records))
     write(
         f"chosen epoch {state['best_epoch']}, validation {selection:.3f} (fused, all texts of {images} images); "
         f"results in {run}"

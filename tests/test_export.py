@@ -372,10 +372,14 @@ def test_the_card_has_the_figures_of_an_evaluation_beside_the_run(tiny_run, tmp_
     data, run = tiny_run
     shutil.copytree(run.path, tmp_path / "run")
     copy = load_run(tmp_path / "run")
-    copy.info["derived_from"] = ["other", "another"]
+    copy.info["derived_from"] = [
+        {"dataset": "other", "collection": "1", "terms": ""},
+        {"dataset": "another", "collection": "2", "terms": "for friends."},
+    ]
     first_card = model_card(copy, "tiny", 1, {}, ExportOptions())
     assert "Test split:" not in first_card
-    assert "began with heads trained on other, then another" in first_card
+    assert "began with heads trained on other, whose data's terms hold too.\n" in first_card
+    assert "began with heads trained on another, whose data's terms hold too: for friends.\n" in first_card
     evaluation = evaluate_run(copy, data)
     write_json(copy.path / "evaluation.json", evaluation)
     card = model_card(copy, "tiny", 1, {}, ExportOptions())

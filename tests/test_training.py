@@ -335,22 +335,44 @@ def test_weights_that_are_not_there_leave_no_run_behind(shapes_data, tmp_path):
 
 
 def test_training_begins_with_the_heads_of_a_preset(shapes_data, finished, tmp_path):
-    preset = load_run(finished[0]).model.save_to_preset(tmp_path / "preset")
+    preset = load_run(finished[0]).model.save_to_preset(tmp_path / "preset", terms="for tests alone")
     lines, run = [], tmp_path / "run"
     config = tiny_config(f"training.from_preset={preset}", "training.learning_rate=1e-9", "training.epochs=1")
     train(config, shapes_data, run, seed=5, write=lines.append)
-    assert any(line.startswith(f"heads of {preset}: ") for line in lines)
+    words = len((finished[0] / "vocabulary.txt").read_text().splitlines())
+    assert f"heads of {preset}: they know {words} of the {words} words of the training texts" in lines
+    assert "terms of the heads that training begins with: for tests alone" in lines
+    assert not any("another preparation" in line or "those are few" in line for line in lines)
     assert (run / "vocabulary.txt").read_text() == (finished[0] / "vocabulary.txt").read_text()
     ours, theirs = (load_run(folder).model.text_encoder.get_weights() for folder in (run, finished[0]))
     for own, source in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(own, source, atol=1e-2)  # float16, and one epoch that moves nothing
     again = load_run(run).model.save_to_preset(tmp_path / "again")
-    assert "began with heads trained on shapes, whose data's terms hold too" in (again / "README.md").read_text()
+    assert (
+        "began with heads trained on shapes, whose data's terms hold too: for tests"
+        in (again / "README.md").read_text()
+    )
     with pytest.raises(ConfigError, match=r"model\.dim is 32, there 16"):
         train(tiny_config(f"training.from_preset={preset}", "model.dim=32"), shapes_data, tmp_path / "other")
     assert not (tmp_path / "other").exists()
     with pytest.raises(RunError, match="neither a folder"):
         train(tiny_config("training.from_preset=absent"), shapes_data, tmp_path / "other")
+
+
+@pytest.mark.slow
+def test_heads_that_do_not_suit_a_collection_or_know_its_pictures_are_told_of(finished, jsonl_source, tmp_path):
+    own = load_run(finished[0]).model
+    own.assets.info.update(dataset="strange", derived_from=[{"dataset": "first", "collection": "1", "terms": ""}])
+    preset = own.save_to_preset(tmp_path / "preset")
+    lines = [{"image": f"{n}.png", "texts": [f"une chose étrange {n}"]} for n in range(12)]
+    prepare("jsonl", jsonl_source(lines, "strange"), tmp_path / "data")
+    written: list[str] = []
+    config = tiny_config(f"training.from_preset={preset}", "training.epochs=1")
+    train(config, tmp_path / "data", tmp_path / "run", write=written.append)
+    assert any(line.startswith("those are few") for line in written)
+    assert any(line.startswith("the heads that training begins with were trained on another") for line in written)
+    derived = json.loads((tmp_path / "run" / "run.json").read_text())["derived_from"]
+    assert [one["dataset"] for one in derived] == ["first", "strange"]
 
 
 def fine_tuning_config(folder, *overrides):

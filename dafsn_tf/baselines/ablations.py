@@ -109,7 +109,7 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
         CLASSES: classes > 0,
         WORDS: config.loss.learns_words,
         FUSED: config.loss.fused_weight > 0,
-        VECTORS: config.text.embeddings != "none",
+        VECTORS: config.text.embeddings != "none" and not config.given_fields,  # heads bring their own
         INCEPTION: config.image.backbone == "inception_v3",
     }
     chosen, left_out = {}, {}

@@ -14,6 +14,7 @@ from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.evaluation.protocols import Collection
 
 BATCH = 256
+_SAMPLE_SEED = 0  # of the validation images that choices are made by
 
 
 @dataclass(frozen=True)
@@ -138,11 +139,12 @@ class Embedder:
             images[start:stop] = encoded["image_features"].numpy()
             regions[start:stop] = encoded["region_features"].numpy()
             start = stop
+        assert start == len(records), f"{start} of {len(records)} images have features"
         return {"images": images, "regions": regions}
 
 
 def selection_sample(records: RecordSplit, inputs: Any, config: EvaluationConfig) -> tuple[RecordSplit, Any]:
-    """Return the images of a validation split that choices are made by: evenly spaced ones, in order; often all.
+    """Return the images of a validation split that choices are made by: often all, else some drawn by a fixed seed.
 
     Scores of all pairs grow with the square of a split; a thousand images tell epochs apart.
 
@@ -154,7 +156,7 @@ def selection_sample(records: RecordSplit, inputs: Any, config: EvaluationConfig
     images, chosen = len(records), config.selected_images(len(records))
     if chosen == images:
         return records, inputs
-    indices = np.arange(chosen) * images // chosen
+    indices = np.sort(np.random.default_rng(_SAMPLE_SEED).choice(images, chosen, replace=False))
     return records.at(indices), inputs if inputs is None else inputs.at(indices)
 
 

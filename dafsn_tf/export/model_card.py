@@ -12,6 +12,7 @@ from dafsn_tf.errors import DataError
 from dafsn_tf.export.ops import NO_WEBP_BEFORE, OLDEST_SERVER
 from dafsn_tf.export.options import ExportOptions
 from dafsn_tf.export.warmup import BATCH_SIZES
+from dafsn_tf.models.presets import ancestry_lines, validation_size
 from dafsn_tf.preprocessing.status import Status
 from dafsn_tf.runs import Run
 
@@ -66,7 +67,7 @@ def model_card(
         "## Limits",
         "",
         f"- Texts are cut after {config.text.max_words} words, and {run.text_preprocessor.max_bytes:,} bytes. Words "
-        "that were not in the training texts "
+        "that were in no training text "
         f"({run.text_preprocessor.vocabulary_size - 1 - config.text.oov_buckets:,} were) share "
         f"{config.text.oov_buckets} embeddings: the model knows the language and the things of its training data.",
         f"- Pictures: JPEG, PNG, GIF (first frame), BMP, WebP (not animated; servers before {NO_WEBP_BEFORE} read "
@@ -120,8 +121,7 @@ def _data(run: Run) -> list[str]:
     info = run.info
     classes = f"{len(run.classes)} classes: {', '.join(run.classes)}" if run.classes else "no labels"
     lines = [f"Trained on {info['dataset']} ({classes}); SHA-256 of its records {info['collection'][:16]}..."]
-    if ancestry := info.get("derived_from"):
-        lines += ["", f"Training began with heads trained on {', then '.join(ancestry)}."]
+    lines += [f"\n{line}" for line in ancestry_lines(info)]
     from dafsn_tf.data.manifest import Manifest
 
     try:
@@ -142,7 +142,12 @@ def _figures(run: Run) -> list[str]:
     tables = []
     result = run.info.get("result") or {}
     if "validation" in result:
-        tables.append(("Validation split, where the epoch and the fusion were chosen", result["validation"]))
+        tables.append(
+            (
+                f"Validation split{validation_size(run.info)}, where the epoch and the fusion were chosen",
+                result["validation"],
+            )
+        )
     test = run.path / "evaluation.json"
     if test.is_file():
         evaluation = json.loads(test.read_text(encoding="utf-8"))

@@ -87,7 +87,8 @@ def save_preset(model: DAFSN, folder: str | Path, terms: str = "") -> Path:
     np.savez_compressed(aside / HEADS, **arrays)
     (aside / "config.toml").write_text(_portable(model.config).to_toml(), encoding="utf-8")
     (aside / "vocabulary.txt").write_text("\n".join(model.assets.vocabulary), encoding="utf-8")
-    for name, values in (("fusion.json", model.assets.fusion), ("run.json", model.assets.info)):
+    info = model.assets.info | {"terms": terms}
+    for name, values in (("fusion.json", model.assets.fusion), ("run.json", info)):
         (aside / name).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
     (aside / "README.md").write_text(_card(model, folder.name, terms), encoding="utf-8")
     if folder.exists():
@@ -158,6 +159,25 @@ def check_fingerprint(backbone: Any, expected: str) -> None:
         )
 
 
+def ancestry_lines(info: dict[str, Any]) -> list[str]:
+    """Return what a card says of the heads that a model's training began with, a sentence each; often nothing.
+
+    Args:
+        info: of the run.
+    """
+    return [
+        f"Training began with heads trained on {one['dataset']}, whose data's terms hold too"
+        f"{': ' + one['terms'] if one['terms'] else '.'}"
+        for one in info.get("derived_from", [])
+    ]
+
+
+def validation_size(info: dict[str, Any]) -> str:
+    """Return on how many pictures a run's validation figures stand, in brackets; nothing where it does not say."""
+    images = info.get("result", {}).get("validation_images")
+    return f" ({images:,} pictures)" if images else ""
+
+
 def _portable(config: Config) -> Config:
     """Return a configuration without the path of a weights file, which stands elsewhere on another machine."""
     if config.image.weights in ("imagenet", "none"):
@@ -179,8 +199,7 @@ def _narrow(array: np.ndarray) -> np.ndarray:
 def _card(model: DAFSN, name: str, terms: str) -> str:
     info = model.assets.info
     lines = [f"# {name}", "", f"A DAFSN model trained on {info['dataset']}, seed {info['seed']}."]
-    if ancestry := info.get("derived_from"):
-        lines += ["", f"Training began with heads trained on {', then '.join(ancestry)}, whose data's terms hold too."]
+    lines += [f"\n{line}" for line in ancestry_lines(info)]
     if info["classes"]:
         lines += ["", f"Classes: {', '.join(info['classes'])}."]
     fingerprint = info["backbone_fingerprint"]
@@ -190,14 +209,14 @@ def _card(model: DAFSN, name: str, terms: str) -> str:
     validation = info.get("result", {}).get("validation")
     if validation:
         protocol, scores = next(iter(validation["protocols"].items()))
-        lines += ["", f"Validation split, protocol {protocol}, fused score:", ""]
+        lines += ["", f"Validation split{validation_size(info)}, protocol {protocol}, fused score:", ""]
         for direction, values in scores["fused"].items():
             figures = ", ".join(f"{metric} {values[metric]:.3f}" for metric in ("map@all", "recall@1", "recall@10"))
             lines.append(f"- {direction.replace('_', ' ')}: {figures}")
     text = model.config.text
     lines += [
         "",
-        f"Limits: it knows the {len(model.assets.vocabulary):,} words of its training texts, in their language; all "
+        f"Limits: it knows {len(model.assets.vocabulary):,} words, those of training texts, in their language; all "
         f"others share {text.oov_buckets} embeddings, and texts are cut after {text.max_words} words. What its "
         "pictures did not show it cannot find. Scores rank; they are no probabilities. It learned whatever bias its "
         "data have: do not use it to judge people.",

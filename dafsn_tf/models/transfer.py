@@ -46,7 +46,8 @@ def joined_vocabulary(source: DAFSN, words: list[str], most: int) -> list[str]:
     The source's are kept in any case: their embeddings are trained.
     """
     known = source.assets.vocabulary
-    new = [word for word in words if word not in set(known)]
+    there = set(known)
+    new = [word for word in words if word not in there]
     return [*known, *new[: max(most - len(known), 0)]]
 
 

@@ -90,6 +90,7 @@ def test_what_the_heads_decide_that_training_begins_with_is_no_ablation():
     heads = load_heads(preset_folder("flickr8k"))
     for config in chosen.values():
         check_fits(config, heads)
+    assert left_out["without_word_vectors"] == "it needs pre-trained word vectors"
     assert {"full", "without_words", "words_mean", "with_adversary"} <= set(chosen)
 
 
