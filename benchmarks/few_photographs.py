@@ -6,8 +6,9 @@ copies some of Pascal Sentence's thousand pictures, shuffled by a fixed seed, fr
 last comes the first). Their classes are left out, and they have one to five texts, in turn. None of them is among
 Flickr8k's, whose heads the preset `photographs` begins with.
 
-Presets were chosen on what `--first 0` gives: its test pictures are those from 360 to 799. The piece that is published,
-`--first 440`, trains and validates on pictures from 440 to 799, and tests on the others.
+The preset was chosen by what `--first 0` gives: its test pictures are those from 360 to 799. The piece that is
+published, `--first 440`, trains and validates on those from 440 to 799, and tests on 800 to 999 and 0 to 239, which the
+other piece does not test on (it trains on the latter).
 """
 
 import argparse

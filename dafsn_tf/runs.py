@@ -3,12 +3,12 @@
 RUN/
   config.toml       the resolved configuration
   run.json          data, seed, classes, backbone, environment, and the result when finished
-  vocabulary.txt    one word a line, of the training split
+  vocabulary.txt    one word a line, of the training split, after those of heads that training began with
   metrics.csv       one row an epoch; `tensorboard/` has the same
   state.json        which epochs were the latest and the best so far
   epoch-N.keras     those two, with both optimizers, until training has ended
   best.keras        the epoch that validation chose
-  fusion.json       how the word and the sentence score are mixed, chosen on all validation texts
+  fusion.json       how the word and the sentence score are mixed, chosen on all texts of validation images
 """
 
 import json

@@ -178,8 +178,20 @@ def _title(runs: Sequence[Run]) -> list[str]:
     return [
         f"{first['dataset']}, {splits} test split{'s' * (splits > 1)} of {first['images']} images and {first['texts']} "
         f"texts, protocol {first['per_query']['protocol']}; seeds {seeds}. MAP@all and mean recall (at 1, 5, 10) are "
-        f"averages of both directions; 95 % intervals of paired differences: {how}."
+        f"averages of both directions; 95 % intervals of paired differences: {how}.{_begun_with(runs)}"
     ]
+
+
+def _begun_with(runs: Sequence[Run]) -> str:
+    """Return a sentence on the runs whose training began with another model's heads, which tells of unequal data."""
+    begun = {
+        run["method"]: heads
+        for run in runs
+        if (heads := run.get("settings", {}).get("training", {}).get("from_preset", "none")) != "none"
+    }
+    if not begun:
+        return ""
+    return f" Training began with the heads of {', '.join(dict.fromkeys(begun.values()))}: of {', '.join(begun)} alone."
 
 
 def _row(method: str, runs: Sequence[Run], reference: str) -> list[str]:

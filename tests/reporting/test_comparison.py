@@ -44,6 +44,14 @@ def run(method, seed=0, split="a" * 64, precision=(1.0, 0.5), text_precision=(0.
     }
 
 
+def test_the_table_says_whose_training_began_with_heads_of_another_collection():
+    begun = run("dafsn") | {"settings": {"training": {"from_preset": "flickr8k"}}}
+    peer = run("cca") | {"settings": {"power": 1.0}}
+    assert "Training began with the heads of flickr8k: of dafsn alone." in comparison_table([begun, peer])
+    scratch = run("dafsn") | {"settings": {"training": {"from_preset": "none"}}}
+    assert "Training began" not in comparison_table([scratch, peer])
+
+
 def test_worked_example_of_the_docstring():
     """Two items: the resamples' means are 0, 1/2, 1 with probability 1/4, 1/2, 1/4."""
     assert paired_bootstrap(np.array([0.0, 1.0])) == (0.5, 0, 1)
