@@ -83,7 +83,7 @@ def train(
     inputs = image_inputs(config, data, records, backbone, write)
     vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
     if not resume:
-        ancestry = _ancestry(source)
+        ancestry = [one for one in _ancestry(source) if one["collection"] != manifest.digest]
         _tell_of_ancestry(ancestry, manifest, write)
         _begin(run, config, identity | {"derived_from": ancestry}, manifest, vocabulary)
     keras.utils.set_random_seed(seed)
@@ -154,7 +154,7 @@ def _tell_of_ancestry(ancestry: list[dict[str, str]], manifest: Manifest, write:
     for one in ancestry:
         if one["terms"]:
             write(f"terms of the heads that training begins with: {one['terms']}")
-        if one["dataset"] == manifest.name and one["collection"] != manifest.digest:
+        if one["dataset"] == manifest.name:
             write(
                 f"the heads that training begins with were trained on another preparation of {manifest.name}: its "
                 "validation and test pictures may be among those they know, and figures too good"

@@ -66,7 +66,7 @@ def save_preset(model: DAFSN, folder: str | Path, terms: str = "") -> Path:
     Args:
         model: with its `assets`, as `load_run` and `from_preset` give it.
         folder: absent or empty.
-        terms: what users must know of the data's licence; part of the card.
+        terms: what users must know of the data's licence; part of the card. A model of a preset brings its own.
 
     Raises:
         RunError: a model without assets, or a folder that holds something.
@@ -87,6 +87,7 @@ def save_preset(model: DAFSN, folder: str | Path, terms: str = "") -> Path:
     np.savez_compressed(aside / HEADS, **arrays)
     (aside / "config.toml").write_text(_portable(model.config).to_toml(), encoding="utf-8")
     (aside / "vocabulary.txt").write_text("\n".join(model.assets.vocabulary), encoding="utf-8")
+    terms = terms or model.assets.info.get("terms", "")
     info = model.assets.info | {"terms": terms}
     for name, values in (("fusion.json", model.assets.fusion), ("run.json", info)):
         (aside / name).write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
