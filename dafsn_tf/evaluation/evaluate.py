@@ -117,8 +117,15 @@ def validate(
     inputs: ImageInputs,
     config: EvaluationConfig,
 ) -> dict[str, float]:
-    """Return an epoch's validation metrics; `val_retrieval` is the one to choose by (DESIGN section 5)."""
-    embeddings = embedder.embed_split(*selection_sample(records, inputs, config), config.selection_texts)
+    """Return an epoch's validation metrics; `val_retrieval` is the one to choose by (DESIGN section 5).
+
+    Args:
+        embedder: of the model.
+        records: the images that choices are made by (`selection_sample`), drawn once for all epochs.
+        inputs: their frozen backbone features or decoded images, or None.
+        config: says which score chooses, and by which texts.
+    """
+    embeddings = embedder.embed_split(records, inputs, config.selection_texts)
     if config.selection_score == "sentence":
         scores = {"sentence": sentence_scores(embeddings.sentences, embeddings.images)}
     else:
