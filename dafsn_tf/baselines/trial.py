@@ -56,8 +56,9 @@ class Trials:
         def surroundings(settings: Any, seed: int) -> Surroundings:
             return self._surroundings(method, settings, seed)
 
-        images = len(self._validation.records)
-        sampled = {"validation_images": images} if images < self.inputs.manifest.splits["validation"].num_images else {}
+        records = self._validation.records
+        images = len(records)
+        sampled = {"validation_images": images} if images < records.manifest.splits["validation"].num_images else {}
         return tune(method, self._train, self._validation, self.description | sampled, file, surroundings)
 
     def fit(self, method: Method, seed: int) -> Fitted:

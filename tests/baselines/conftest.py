@@ -18,7 +18,7 @@ def toy_split():
     from dafsn_tf.baselines.inputs import Split
     from dafsn_tf.config import load_config
     from dafsn_tf.data.features import FrozenFeatures
-    from dafsn_tf.data.manifest import Manifest
+    from dafsn_tf.data.manifest import Manifest, SplitInfo
     from dafsn_tf.data.records import RecordSplit
     from dafsn_tf.evaluation.protocols import Collection
     from dafsn_tf.layers.feature_standardizer import FeatureStandardizer
@@ -43,7 +43,7 @@ def toy_split():
             data=None,
             config=load_config("default", ["text.oov_buckets=2", "text.embeddings=none"]),
             records=RecordSplit(
-                Manifest("toy", "jsonl", 0, documents, ("a", "b", "c"), {}),
+                Manifest("toy", "jsonl", 0, documents, ("a", "b", "c"), {name: SplitInfo(images, 2 * images)}),
                 name,
                 [str(image) for image in range(images)],
                 [("one", "two")] * images,
