@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.records import Manifest, RecordSplit
 from dafsn_tf.errors import RunError
-from dafsn_tf.fitting import fit, image_inputs, initial_model, open_records, source_heads, training_vocabulary
+from dafsn_tf.fitting import (
+    fit,
+    image_inputs,
+    initial_model,
+    open_records,
+    shipped_heads_hint,
+    source_heads,
+    training_vocabulary,
+)
 from dafsn_tf.runs import (
     VOCABULARY,
     check_makeable,
@@ -90,6 +98,9 @@ def train(
     text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
     _tell_of_long_texts(records["train"], config.text.max_words, write)
     _tell_of_large_classes(records["train"], write)
+    hint = shipped_heads_hint(config, records["train"], vocabulary)
+    if hint:
+        write(hint)
     config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
     try:
         if state["epochs_done"]:

@@ -15,7 +15,7 @@ from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.attention import evaluate_attention
 from dafsn_tf.evaluation.evaluate import evaluate_run
-from dafsn_tf.fitting import initial_model, learning_rate_schedule, training_vocabulary
+from dafsn_tf.fitting import initial_model, learning_rate_schedule, shipped_heads_hint, training_vocabulary
 from dafsn_tf.progress import progress_lines
 from dafsn_tf.runs import load_run, write_json
 from dafsn_tf.training import train
@@ -352,6 +352,23 @@ def test_training_begins_with_the_heads_of_a_preset(shapes_data, finished, tmp_p
     assert not (tmp_path / "other").exists()
     with pytest.raises(RunError, match="neither a folder"):
         train(tiny_config("training.from_preset=absent"), shapes_data, tmp_path / "other")
+
+
+def test_shipped_heads_are_named_to_whoever_has_few_photographs_without_classes(jsonl_source, tmp_path):
+    def hint(name, texts, *overrides, label=None):
+        lines = [{"image": f"{n}.png", "texts": [text]} | ({"label": label} if label else {}) for n, text in texts]
+        prepare("jsonl", jsonl_source(lines, name), tmp_path / "data" / name)
+        records = open_split(tmp_path / "data" / name, "train")
+        config = load_config("default", list(overrides))
+        return shipped_heads_hint(config, records, training_vocabulary(config, records))
+
+    english = [(n, f"a dog runs on the beach {n}") for n in range(12)]
+    assert "--config photographs" in hint("english", english)
+    assert not hint("german", [(n, f"ein hund läuft am strand {n}") for n in range(12)])
+    assert not hint("classes", english, label="dog")
+    assert not hint("begun", english, "training.from_preset=flickr8k")
+    assert not hint("drawings", english, "image.backbone=small_cnn")
+    assert not hint("flickr8k", english)  # which those heads were trained on
 
 
 @pytest.mark.slow
