@@ -57,6 +57,9 @@ class TextConfig:
     embeddings: str = (
         "glove"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
     )
+    added_words: CountOrNone = (
+        20_000  # of embeddings, most frequent first, that no training text has; Kiros et al., 2015
+    )
 
 
 Block = Literal["none", "mixed5", "mixed6", "mixed7", "mixed8", "mixed9", "mixed10"]

@@ -10,7 +10,7 @@ import numpy as np
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.records import RecordSplit, open_split
-from dafsn_tf.data.word_vectors import check_width
+from dafsn_tf.data.word_vectors import check_width, source_words
 from dafsn_tf.errors import DataError
 from dafsn_tf.pretrained import shipped_models
 from dafsn_tf.runs import features_progress, load_backbone, read_vocabulary
@@ -96,6 +96,28 @@ def shipped_heads_hint(config: Config, records: RecordSplit, vocabulary: Sequenc
     )
 
 
+def added_words(config: Config, vocabulary: Sequence[str]) -> list[str]:
+    """Return the words that a trained model shall know by their vectors alone: `text.added_words` of its embeddings'.
+
+    Words that the tokeniser would cut are passed over; without known words in the vocabulary there is nothing to learn
+    from, and there are none.
+
+    Args:
+        config: says which and how many.
+        vocabulary: words that training texts have.
+    """
+    from dafsn_tf.preprocessing.text import whole_words
+
+    if config.text.embeddings == "none" or not config.text.added_words:
+        return []
+    there = set(vocabulary)
+    words = dict.fromkeys(source_words(config.text.embeddings))
+    if there.isdisjoint(words):
+        return []
+    others = whole_words([word for word in words if word not in there])
+    return others[: config.text.added_words]
+
+
 def training_vocabulary(config: Config, records: RecordSplit, source: Any = None) -> list[str]:
     """Return the words of the training split, after those of the model that training begins with; no others."""
     from dafsn_tf.preprocessing.text import build_vocabulary
@@ -139,14 +161,14 @@ def initial_model(
     classes = len(records.manifest.classes) if config.loss.label_weight else 0
     model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
     model.build()
-    brought = 0 if source is None else len(source.assets.vocabulary)  # words, which come first
+    brought = 0 if source is None else len(source.assets.trained_words)  # which come first
     if config.text.embeddings != "none":
         write(_begin_embeddings(model.text_encoder, config.text.embeddings, vocabulary, brought))
     _begin_images(model.image_encoder, config, records, inputs)
     if source is not None:
         from dafsn_tf.models.transfer import begin_from
 
-        begin_from(model, source)
+        begin_from(model, source, vocabulary)
         own = training_vocabulary(config, records)
         known = len(set(own) & set(vocabulary[:brought]))
         write(

@@ -4,6 +4,7 @@ RUN/
   config.toml       the resolved configuration
   run.json          data, seed, classes, backbone, environment, and the result when finished
   vocabulary.txt    one word a line, of the training split, after those of heads that training began with
+  added_words.txt   one word a line, others that the model knows by their vectors, if any; their ids follow
   metrics.csv       one row an epoch; `tensorboard/` has the same
   state.json        which epochs were the latest and the best so far
   epoch-N.keras     those two, with both optimizers, until training has ended
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from dafsn_tf.config import Config, ImageConfig, load_config
 from dafsn_tf.errors import RunError
-from dafsn_tf.pretrained import HEADS, shipped_models
+from dafsn_tf.pretrained import HEADS, read_added_words, shipped_models
 from dafsn_tf.progress import Progress, Write, progress_lines
 
 if TYPE_CHECKING:  # TensorFlow is imported where it is needed, so that a mistyped folder is told at once
@@ -70,13 +71,14 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
     config = load_config(path / "config.toml")
     if weights is not None:
         config = replace(config, image=replace(config.image, weights=str(weights)))
-    vocabulary, fusion = read_vocabulary(path), json.loads((path / "fusion.json").read_text(encoding="utf-8"))
+    added, fusion = read_added_words(path), json.loads((path / "fusion.json").read_text(encoding="utf-8"))
+    vocabulary = [*read_vocabulary(path), *added]
     if (path / HEADS).is_file():
         model = load_heads(path)
     else:
         model = load_model(path / "best.keras", compile=False)
         kept = {name: value for name, value in info.items() if name not in ("data", "command", "environment")}
-        model.assets = Assets(tuple(vocabulary), fusion, {**kept, "data": info["dataset"]})
+        model.assets = Assets(tuple(vocabulary), fusion, {**kept, "data": info["dataset"]}, len(added))
     return Run(
         path=path,
         config=config,

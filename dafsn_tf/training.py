@@ -14,6 +14,7 @@ from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.records import Manifest, RecordSplit
 from dafsn_tf.errors import RunError
 from dafsn_tf.fitting import (
+    added_words,
     fit,
     image_inputs,
     initial_model,
@@ -22,6 +23,7 @@ from dafsn_tf.fitting import (
     source_heads,
     training_vocabulary,
 )
+from dafsn_tf.pretrained import ADDED_WORDS
 from dafsn_tf.runs import (
     VOCABULARY,
     check_makeable,
@@ -112,7 +114,7 @@ def train(
         if not state["epochs_done"]:
             shutil.rmtree(run, ignore_errors=True)  # what it holds so far would only be in the way of another try
         raise
-    return _finish(config, text_preprocessor, records["validation"], inputs["validation"], run, state, write)
+    return _finish(config, vocabulary, records["validation"], inputs["validation"], run, state, write)
 
 
 def _check_unused(run: Path) -> None:
@@ -272,9 +274,21 @@ def _keep_rows(path: Path, epochs: int) -> None:
         path.write_text("".join(lines[: 1 + epochs]), encoding="utf-8")
 
 
+def _add_words(file: Path, config: Config, vocabulary: list[str], write: Callable[[str], None]) -> list[str]:
+    """Have the model of a file know other words too, by their vectors, and return them; often none."""
+    from dafsn_tf.models.vocabulary_expansion import with_added_words
+
+    added = added_words(config, vocabulary)
+    if added:
+        source = config.text.embeddings
+        with_added_words(load_model(file, compile=False), vocabulary, added, source).save(file)
+        write(f"{len(added)} words of {source} that no training text has are known by their vectors (text.added_words)")
+    return added
+
+
 def _finish(
     config: Config,
-    text_preprocessor: Any,
+    vocabulary: list[str],
     records: RecordSplit,
     inputs: "ImageInputs",
     run: Path,
@@ -284,6 +298,7 @@ def _finish(
     """Choose the fusion of the chosen epoch on all texts of the images that choices are made by, and close the run."""
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
+    from dafsn_tf.preprocessing.text import TextPreprocessor
 
     aside, best = run / ".writing-best.keras", checkpoint(run, state["best_epoch"])
     if config.training.weight_averaging:
@@ -292,9 +307,13 @@ def _finish(
             trained.save(aside)
     else:
         shutil.copyfile(best, aside)
+    added = _add_words(aside, config, vocabulary, write)
+    if added:
+        (run / ADDED_WORDS).write_text("\n".join(added), encoding="utf-8")
     os.replace(aside, run / "best.keras")
     model = load_model(run / "best.keras", compile=False)
-    embedder = Embedder(model, text_preprocessor)
+    text = config.text
+    embedder = Embedder(model, TextPreprocessor([*vocabulary, *added], text.max_words, text.oov_buckets))
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
     fusion, validation, selection = choose_fusion(embedder, records, inputs, all_texts, write)
     write_json(run / "fusion.json", fusion.to_dict())

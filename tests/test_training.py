@@ -354,6 +354,24 @@ def test_training_begins_with_the_heads_of_a_preset(shapes_data, finished, tmp_p
         train(tiny_config("training.from_preset=absent"), shapes_data, tmp_path / "other")
 
 
+def test_a_run_knows_words_that_no_training_text_has_by_their_vectors(shapes_data, tmp_path):
+    lines = [f"{word} {number} 1 0" for number, word in enumerate(("red", "circle", "Zebra", "two-parts", "okapi"))]
+    (tmp_path / "vectors.txt").write_text("\n".join(lines))
+    embeddings = (f"text.embeddings={tmp_path}/vectors.txt", "training.epochs=1")
+    written: list[str] = []
+    train(tiny_config(*embeddings), shapes_data, tmp_path / "run", write=written.append)
+    assert any(line.startswith("2 words of") for line in written)
+    run = load_run(tmp_path / "run")
+    assert run.model.assets.vocabulary[-2:] == ("zebra", "okapi")
+    ids = run.text_preprocessor(["a zebra", "an okapi"])["word_ids"].numpy()
+    assert ids.max() == run.model.vocabulary_size - 1
+    assert run.model.text_encoder.embedding.embeddings.shape[0] == run.model.vocabulary_size
+    figures = evaluate_run(run, shapes_data)["protocols"]["sentence"]["fused"]["text_to_image"]
+    assert 0 < figures["map@all"] <= 1
+    train(tiny_config(*embeddings, "text.added_words=1"), shapes_data, tmp_path / "one", write=written.append)
+    assert (tmp_path / "one" / "added_words.txt").read_text() == "zebra"
+
+
 def test_shipped_heads_are_named_to_whoever_has_few_photographs_without_classes(jsonl_source, tmp_path):
     def hint(name, texts, *overrides, label=None):
         lines = [{"image": f"{n}.png", "texts": [text]} | ({"label": label} if label else {}) for n, text in texts]

@@ -46,6 +46,15 @@ def word_vectors(source: str, words: Iterable[str]) -> tuple[np.ndarray, np.ndar
     return found, np.stack(ordered) if ordered else np.zeros((0, 0), np.float32)
 
 
+def source_words(source: str) -> Iterator[str]:
+    """Yield the words of a source in its order, most often from the most frequent on, folded as a vocabulary is.
+
+    Raises:
+        ConfigError: no such file. DataError: a file of another form.
+    """
+    return (_folded(word) for word, _ in (_shipped() if source == SHIPPED else _read(Path(source))))
+
+
 def initial_embeddings(random: np.ndarray, source: str, words: Iterable[str]) -> tuple[np.ndarray, int]:
     """Return word embeddings (V, E) that begin with known vectors, and for how many words.
 

@@ -32,7 +32,8 @@ def model_card(
         options: of the export.
         indexed: what the search signatures look through, in words.
     """
-    config, info = run.config, run.info
+    config, info, added = run.config, run.info, run.model.assets.added
+    by_vectors = f", {added:,} others are known by their word vectors alone" if added else ""
     weights = (
         "Inception-v3's pre-trained weights, whose own terms hold"
         if config.image.backbone == "inception_v3"
@@ -66,9 +67,8 @@ def model_card(
         "",
         "## Limits",
         "",
-        f"- Texts are cut after {config.text.max_words} words, and {run.text_preprocessor.max_bytes:,} bytes. Words "
-        "that were in no training text "
-        f"({run.text_preprocessor.vocabulary_size - 1 - config.text.oov_buckets:,} were) share "
+        f"- Texts are cut after {config.text.max_words} words, and {run.text_preprocessor.max_bytes:,} bytes. "
+        f"{len(run.model.assets.trained_words):,} words were in training texts{by_vectors}; all others share "
         f"{config.text.oov_buckets} embeddings: the model knows the language and the things of its training data.",
         f"- Pictures: JPEG, PNG, GIF (first frame), BMP, WebP (not animated; servers before {NO_WEBP_BEFORE} read "
         f"none), up to {options.max_pixels:,} pixels, scaled to {config.image.image_size} x "

@@ -2,7 +2,8 @@
 
 FOLDER/
   config.toml       the configuration
-  vocabulary.txt    one word a line
+  vocabulary.txt    one word a line, those of training
+  added_words.txt   one word a line, others that are known by their vectors, if any
   heads.npz         weights of everything but a frozen backbone, kernels in float16
   fusion.json       how scores are mixed
   run.json          data set, classes, seed, fingerprint of the frozen backbone, figures
@@ -25,7 +26,7 @@ from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import RunError, WeightsError
 from dafsn_tf.layers.backbones import INCEPTION_FILE, NAME_WEIGHTS
 from dafsn_tf.models.dafsn import DAFSN
-from dafsn_tf.pretrained import HEADS, shipped_models
+from dafsn_tf.pretrained import ADDED_WORDS, HEADS, read_added_words, shipped_models
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,21 @@ class Assets:
     """What a model needs beside its weights to answer for raw texts and pictures.
 
     Attributes:
-        vocabulary: words of the training split, in the order of their ids.
+        vocabulary: all words that the model knows, in the order of their ids.
         fusion: `evaluation.fusion.Fusion` as a dictionary.
         info: of the run: "dataset", "derived_from", "classes", "documents", "seed", "backbone_fingerprint", "result".
+        added: how many of the vocabulary's last words no training text has; they are known by their vectors.
     """
 
     vocabulary: tuple[str, ...]
     fusion: dict[str, float]
     info: dict[str, Any]
+    added: int = 0
+
+    @property
+    def trained_words(self) -> tuple[str, ...]:
+        """The words of training."""
+        return self.vocabulary[: len(self.vocabulary) - self.added]
 
 
 def preset_folder(folder_or_name: str | Path) -> Path:
@@ -86,7 +94,11 @@ def save_preset(model: DAFSN, folder: str | Path, terms: str = "") -> Path:
     arrays: dict[str, Any] = {name: _narrow(array) for name, array in _weights(model)}
     np.savez_compressed(aside / HEADS, **arrays)
     (aside / "config.toml").write_text(_portable(model.config).to_toml(), encoding="utf-8")
-    (aside / "vocabulary.txt").write_text("\n".join(model.assets.vocabulary), encoding="utf-8")
+    trained = model.assets.trained_words
+    (aside / "vocabulary.txt").write_text("\n".join(trained), encoding="utf-8")
+    if model.assets.added:
+        added = model.assets.vocabulary[len(trained) :]
+        (aside / ADDED_WORDS).write_text("\n".join(added), encoding="utf-8")
     terms = terms or model.assets.info.get("terms", "")
     info = model.assets.info | {"terms": terms}
     for name, values in (("fusion.json", model.assets.fusion), ("run.json", info)):
@@ -106,7 +118,8 @@ def load_heads(folder: Path) -> DAFSN:
     """
     config = load_config(folder / "config.toml")
     info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    vocabulary = (folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
+    added = read_added_words(folder)
+    vocabulary = [*(folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n"), *added]
     fusion = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
     with np.load(folder / HEADS) as stored:
         weights = {name: stored[name].astype("float32") for name in stored.files}
@@ -118,7 +131,7 @@ def load_heads(folder: Path) -> DAFSN:
         raise RunError(f"{folder / HEADS} does not fit {folder / 'config.toml'}: take both from one model.")
     for name, layer in model.heads().items():
         layer.set_weights([weights[f"{name}/{number}"] for number in range(len(layer.get_weights()))])
-    model.assets = Assets(tuple(vocabulary), fusion, info)
+    model.assets = Assets(tuple(vocabulary), fusion, info, len(added))
     return model
 
 
@@ -214,13 +227,14 @@ def _card(model: DAFSN, name: str, terms: str) -> str:
         for direction, values in scores["fused"].items():
             figures = ", ".join(f"{metric} {values[metric]:.3f}" for metric in ("map@all", "recall@1", "recall@10"))
             lines.append(f"- {direction.replace('_', ' ')}: {figures}")
-    text = model.config.text
+    text, added = model.config.text, model.assets.added
+    by_vectors = f", and {added:,} others by their word vectors alone" if added else ""
     lines += [
         "",
-        f"Limits: it knows {len(model.assets.vocabulary):,} words, those of training texts, in their language; all "
-        f"others share {text.oov_buckets} embeddings, and texts are cut after {text.max_words} words. What its "
-        "pictures did not show it cannot find. Scores rank; they are no probabilities. It learned whatever bias its "
-        "data have: do not use it to judge people.",
+        f"Limits: it knows {len(model.assets.trained_words):,} words, those of training texts, in their language"
+        f"{by_vectors}; all others share {text.oov_buckets} embeddings, and texts are cut after {text.max_words} "
+        "words. What its pictures did not show it cannot find. Scores rank; they are no probabilities. It learned "
+        "whatever bias its data have: do not use it to judge people.",
     ]
     if terms:
         lines += ["", f"Terms: {terms}"]

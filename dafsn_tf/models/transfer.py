@@ -4,6 +4,7 @@ What photographs and captions have in common need not be learned anew from a sma
 The label classifier is the collection's own.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -43,21 +44,22 @@ def check_fits(config: Config, source: DAFSN) -> None:
 def joined_vocabulary(source: DAFSN, words: list[str], most: int) -> list[str]:
     """Return the source's words in their order, then the others of a collection; `most` words at the most.
 
-    The source's are kept in any case: their embeddings are trained.
+    The words of the source's training are kept in any case: their embeddings are trained.
     """
-    known = source.assets.vocabulary
+    known = source.assets.trained_words
     there = set(known)
     new = [word for word in words if word not in there]
     return [*known, *new[: max(most - len(known), 0)]]
 
 
-def begin_from(model: DAFSN, source: DAFSN) -> None:
+def begin_from(model: DAFSN, source: DAFSN, vocabulary: Sequence[str]) -> None:
     """Have encoders and discriminator begin with the weights of a source that `check_fits`.
 
     Args:
         model: built, its vocabulary a `joined_vocabulary`, its standardizers adapted. Layers of the backbone that the
             source does not read keep their statistics and have no say at first.
         source: heads, as `models.presets.load_heads` gives them.
+        vocabulary: of the model. Words that the source knows by their vectors alone begin as it reads them.
     """
     ours, theirs = model.heads(), source.heads()
     whole = ["region_standardizer", "region_projection", "image_pooling", "backbone"]
@@ -68,7 +70,12 @@ def begin_from(model: DAFSN, source: DAFSN) -> None:
             ours[name].set_weights(theirs[name].get_weights())
     embeddings, *lstm = theirs["text_encoder"].get_weights()
     rows = ours["text_encoder"].get_weights()[0]
-    rows[: len(embeddings)] = embeddings
+    trained = len(embeddings) - source.assets.added
+    rows[:trained] = embeddings[:trained]
+    place = {word: number for number, word in enumerate(vocabulary, start=len(rows) - len(vocabulary))}
+    for number, word in enumerate(source.assets.vocabulary[len(source.assets.trained_words) :], start=trained):
+        if word in place:
+            rows[place[word]] = embeddings[number]
     ours["text_encoder"].set_weights([rows, *lstm])
     _begin_global(model, source)
 

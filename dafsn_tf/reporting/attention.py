@@ -127,8 +127,7 @@ def _check_words(preprocessor: TextPreprocessor, text: str) -> None:
     if word_ids.any() and word_ids.max() <= preprocessor.oov_buckets:
         raise DataError(
             f"The model knows no word of “{text}”; its vocabulary holds "
-            f"{preprocessor.vocabulary_size - preprocessor.oov_buckets - 1:,} words of the texts it was trained on. "
-            "Use words of those."
+            f"{preprocessor.vocabulary_size - preprocessor.oov_buckets - 1:,} words. Use words of those."
         )
 
 

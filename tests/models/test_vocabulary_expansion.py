@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_dafsn import batch, tiny_model
+
+from dafsn_tf.models.presets import Assets, load_heads
+from dafsn_tf.models.vocabulary_expansion import predicted_embeddings, with_added_words
+
+
+def by_loops(vectors, embeddings, others, ridge):
+    """Return ridge regression's predictions by gradient descent on its objective, in float64."""
+    mean, embedding_mean = vectors.mean(axis=0), embeddings.mean(axis=0)
+    inputs, targets = vectors - mean, embeddings - embedding_mean
+    weight = ridge * (inputs**2).sum() / inputs.shape[1]
+    map_ = np.zeros((vectors.shape[1], embeddings.shape[1]))
+    step = 1 / (np.linalg.norm(inputs, 2) ** 2 + weight)
+    for _ in range(5000):
+        map_ -= step * (inputs.T @ (inputs @ map_ - targets) + weight * map_)
+    return np.stack([(other - mean) @ map_ + embedding_mean for other in others])
+
+
+def test_predictions_are_those_of_ridge_regression():
+    random = np.random.default_rng(0)
+    vectors, embeddings, others = (random.normal(size=size) for size in ((12, 3), (12, 5), (4, 3)))
+    found = predicted_embeddings(vectors, embeddings, others)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, by_loops(vectors, embeddings, others, ridge=0.1), atol=1e-5)
+
+
+def test_words_with_one_known_vector_alone_have_its_embedding():
+    found = predicted_embeddings(np.ones((1, 3)), np.full((1, 2), 7.0), np.zeros((2, 3)))
+    np.testing.assert_allclose(found, 7.0)
+
+
+@pytest.fixture
+def known(tmp_path):
+    """Return a trained model, its words and those of a file of vectors."""
+    model = tiny_model()
+    model.fit(tf.data.Dataset.from_tensors(batch()), verbose=0)
+    words = tuple(f"word{number}" for number in range(16))
+    random, others = np.random.default_rng(0), ("other", "third")
+    lines = [f"{word} {' '.join(map(str, random.normal(size=3)))}" for word in (*words[::2], *others)]
+    (tmp_path / "vectors.txt").write_text("\n".join(lines))
+    return model, words, others, str(tmp_path / "vectors.txt")
+
+
+def test_a_model_answers_as_before_and_knows_the_added_words(known):
+    model, words, others, source = known
+    larger = with_added_words(model, words, others, source)
+    data = batch(seed=1)
+    for name, values in model(data).items():
+        np.testing.assert_allclose(larger(data)[name], values, atol=1e-6, err_msg=name)
+    first = model.vocabulary_size
+    ids = np.array([[first, 0], [first + 1, 0]], "int32")
+    sentences = larger.encode_texts(ids)["sentence_features"].numpy()
+    assert np.abs(sentences[0] - sentences[1]).max() > 1e-4
+
+
+def test_a_model_that_is_passed_on_keeps_its_added_words_apart(known, tmp_path):
+    model, words, others, source = known
+    larger = with_added_words(model, words, others, source)
+    info = {"dataset": "toy", "classes": ["a", "b", "c"], "documents": False, "seed": 0, "backbone_fingerprint": None}
+    larger.assets = Assets((*words, *others), {"weight": 0.5}, info, added=2)
+    folder = larger.save_to_preset(tmp_path / "toy")
+    assert (folder / "vocabulary.txt").read_text().split("\n") == list(words)
+    assert (folder / "added_words.txt").read_text().split("\n") == list(others)
+    assert "16 words, those of training texts, in their language, and 2 others by their word vectors alone" in (
+        folder / "README.md"
+    ).read_text().replace("\n", " ")
+    again = load_heads(folder)
+    assert again.assets.vocabulary == (*words, *others)
+    assert again.assets.trained_words == words
