@@ -2,8 +2,8 @@
 
 A configuration is one file (`load_config("shapes")` for a preset, or a path), then `--set section.field=value`.
 The resolved configuration is stored with every run and every exported version. Defaults are those of the preset
-`default`, but for `training.min_steps` and the `training.weight_decay` that goes with it: what is said in Python does
-not depend on the collection.
+`default`, but for `training.min_steps` and the `training.weight_decay` that goes with it, for what is said in Python
+does not depend on the collection, and for `model.canonical_dim`, which files of earlier versions do not name.
 """
 
 import dataclasses
@@ -97,6 +97,7 @@ class ModelConfig:
     """The aligned space and its words-to-regions attention (DESIGN section 2)."""
 
     dim: EvenDim = 512  # D, width of the aligned space; even
+    canonical_dim: CountOrNone = 0  # L, canonical directions fitted beside it, over a frozen backbone; 0: none
     gamma1: NotNegative = 10.0  # sharpness of attention over regions; Eq 8-9 (5 there, for products)
     gamma2: Positive = 5.0  # sharpness of pooling over words; Eq 10
     word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "log_sum_exp"  # word relevances to one score

@@ -10,7 +10,7 @@ import numpy as np
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.features import FrozenFeatures, cached_features
 from dafsn_tf.data.records import RecordSplit, open_split
-from dafsn_tf.data.word_vectors import check_width, source_words
+from dafsn_tf.data.word_vectors import check_width, source_words, word_vectors
 from dafsn_tf.errors import DataError
 from dafsn_tf.pretrained import shipped_models
 from dafsn_tf.runs import features_progress, load_backbone, read_vocabulary
@@ -116,6 +116,22 @@ def added_words(config: Config, vocabulary: Sequence[str]) -> list[str]:
         return []
     others = whole_words([word for word in words if word not in there])
     return others[: config.text.added_words]
+
+
+def vectors_by_id(config: Config, words: Sequence[str]) -> np.ndarray:
+    """Return the vectors (ids, d) of `text.embeddings` by word id, zero for words and ids that have none.
+
+    Args:
+        config: names the vectors; where it names none, d is 1.
+        words: all that a model knows, in the order of their ids.
+    """
+    first = 1 + config.text.oov_buckets
+    if config.text.embeddings == "none":
+        return np.zeros((first + len(words), 1), np.float32)
+    found, vectors = word_vectors(config.text.embeddings, words)
+    by_id = np.zeros((first + len(words), max(vectors.shape[1], 1)), np.float32)
+    by_id[first + np.flatnonzero(found), : vectors.shape[1]] = vectors
+    return by_id
 
 
 def training_vocabulary(config: Config, records: RecordSplit, source: Any = None) -> list[str]:

@@ -116,9 +116,9 @@ def _usable(files: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
 
 def _index(encoder: Encoder, images: np.ndarray, regions: np.ndarray, files: Sequence[Path]) -> Index:
     """Return an index of pictures that no text describes."""
-    width, words = images.shape[1], 1
+    width, words = regions.shape[2], 1
     embeddings = Embeddings(
-        sentences=np.zeros((0, width), "float32"),
+        sentences=np.zeros((0, images.shape[1]), "float32"),
         words=np.zeros((0, words, width), "float32"),
         word_mask=np.zeros((0, words), bool),
         word_offsets=np.zeros((0, words, 2), "int32"),

@@ -22,6 +22,7 @@ from dafsn_tf.fitting import (
     shipped_heads_hint,
     source_heads,
     training_vocabulary,
+    vectors_by_id,
 )
 from dafsn_tf.pretrained import ADDED_WORDS
 from dafsn_tf.runs import (
@@ -114,7 +115,7 @@ def train(
         if not state["epochs_done"]:
             shutil.rmtree(run, ignore_errors=True)  # what it holds so far would only be in the way of another try
         raise
-    return _finish(config, vocabulary, records["validation"], inputs["validation"], run, state, write)
+    return _finish(config, vocabulary, records, inputs, run, state, write)
 
 
 def _check_unused(run: Path) -> None:
@@ -274,30 +275,23 @@ def _keep_rows(path: Path, epochs: int) -> None:
         path.write_text("".join(lines[: 1 + epochs]), encoding="utf-8")
 
 
-def _add_words(file: Path, config: Config, vocabulary: list[str], write: Callable[[str], None]) -> list[str]:
-    """Have the model of a file know other words too, by their vectors, and return them; often none."""
-    from dafsn_tf.models.vocabulary_expansion import with_added_words
-
-    added = added_words(config, vocabulary)
-    if added:
-        source = config.text.embeddings
-        with_added_words(load_model(file, compile=False), vocabulary, added, source).save(file)
-        write(f"{len(added)} words of {source} that no training text has are known by their vectors (text.added_words)")
-    return added
-
-
 def _finish(
     config: Config,
     vocabulary: list[str],
-    records: RecordSplit,
-    inputs: "ImageInputs",
+    records: dict[str, RecordSplit],
+    inputs: dict[str, "ImageInputs"],
     run: Path,
     state: dict[str, Any],
     write: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Choose the fusion of the chosen epoch on all texts of the images that choices are made by, and close the run."""
+    """Complete the chosen epoch by what is not trained, choose its fusion, and close the run.
+
+    Choices are made by all texts of the images that choices are made by.
+    """
+    from dafsn_tf.evaluation.canonical import Split, fit_canonical
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
+    from dafsn_tf.models.vocabulary_expansion import with_added_words
     from dafsn_tf.preprocessing.text import TextPreprocessor
 
     aside, best = run / ".writing-best.keras", checkpoint(run, state["best_epoch"])
@@ -307,17 +301,26 @@ def _finish(
             trained.save(aside)
     else:
         shutil.copyfile(best, aside)
-    added = _add_words(aside, config, vocabulary, write)
+    model, text, added = load_model(aside, compile=False), config.text, added_words(config, vocabulary)
     if added:
+        model = with_added_words(model, vocabulary, added, text.embeddings)
+        write(f"{len(added)} words of {text.embeddings} that no training text has are known by their vectors")
         (run / ADDED_WORDS).write_text("\n".join(added), encoding="utf-8")
-    os.replace(aside, run / "best.keras")
-    model = load_model(run / "best.keras", compile=False)
-    text = config.text
-    embedder = Embedder(model, TextPreprocessor([*vocabulary, *added], text.max_words, text.oov_buckets))
+    words = [*vocabulary, *added]
+    embedder = Embedder(model, TextPreprocessor(words, text.max_words, text.oov_buckets))
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
-    fusion, validation, selection = choose_fusion(embedder, records, inputs, all_texts, write)
+    fits_canonical = model.canonical is not None and config.loss.learns_sentences
+    if fits_canonical:
+        train, validation_split = (Split(records[name], inputs[name]) for name in ("train", "validation"))
+        fit_canonical(embedder, train, validation_split, vectors_by_id(config, words), all_texts, write)
+    if added or fits_canonical:
+        model.save(aside)
+    os.replace(aside, run / "best.keras")
+    fusion, validation, selection = choose_fusion(
+        embedder, records["validation"], inputs["validation"], all_texts, write
+    )
     write_json(run / "fusion.json", fusion.to_dict())
-    info, images = read_run_info(run), config.evaluation.selected_images(len(records))
+    info, images = read_run_info(run), config.evaluation.selected_images(len(records["validation"]))
     info["result"] = {
         "best_epoch": state["best_epoch"],
         "epochs": state["epochs_done"],

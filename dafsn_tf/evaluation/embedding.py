@@ -22,7 +22,8 @@ class Embeddings:
     """Features of a split, N texts and B images.
 
     Attributes:
-        sentences: (N, D). words: (N, T, D). word_mask: (N, T). word_offsets: (N, T, 2) byte ranges.
+        sentences: (N, D), or (N, D + L) with L canonical directions, as images.
+        words: (N, T, D). word_mask: (N, T). word_offsets: (N, T, 2) byte ranges.
         images: (B, D). regions: (B, R, D).
         collection: which text belongs to which image, labels, documents.
     """
@@ -130,7 +131,7 @@ class Embedder:
         else:
             batches = image_batches(records, np.arange(len(records)), self.model.config.image.image_size, 64)
         dim, grid = self.model.config.model.dim, len(self.model.image_encoder.region_centres)
-        images = np.empty((len(records), dim), np.float32)
+        images = np.empty((len(records), self.model.feature_dim), np.float32)
         regions = np.empty((len(records), grid, dim), np.float16 if half_regions else np.float32)
         start = 0
         for batch in batches:

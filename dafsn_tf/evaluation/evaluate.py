@@ -47,7 +47,7 @@ def _label_scores(embedder: Embedder, embeddings: Embeddings, sharpness: Sequenc
     return {power: label_scores(texts, images, power) for power in sharpness}
 
 
-def _fitted(
+def fit_scores(
     embedder: Embedder, embeddings: Embeddings, scores: dict[str, np.ndarray], config: EvaluationConfig
 ) -> Fusion:
     """Return the fusion of the scores that the loss has taught; what it has not has no say, however it came out."""
@@ -131,7 +131,7 @@ def validate(
     else:
         scores = all_pairs_scores(embedder, embeddings)
     if config.selection_score == "fused":
-        fusion = _fitted(embedder, embeddings, scores, config)
+        fusion = fit_scores(embedder, embeddings, scores, config)
         scores["fused"] = fused_scores(embedder, embeddings, scores, fusion)
     metrics = selection_metrics(scores[config.selection_score], embeddings.collection)
     return {
@@ -159,7 +159,7 @@ def choose_fusion(
     progress = progress_lines(f"scores of {records.split}", "pairs", write) if write else None
     embeddings = embedder.embed_split(*selection_sample(records, inputs, config), config.selection_texts)
     scores = all_pairs_scores(embedder, embeddings, progress)
-    fusion = _fitted(embedder, embeddings, scores, config)
+    fusion = fit_scores(embedder, embeddings, scores, config)
     scores["fused"] = fused_scores(embedder, embeddings, scores, fusion)
     value = selection_value(
         selection_metrics(scores["fused"], embeddings.collection), embeddings.collection.has_classes

@@ -15,12 +15,12 @@ import numpy as np
 
 from dafsn_tf.errors import RunError
 from dafsn_tf.evaluation.metrics import RECALL_CUTS
-from dafsn_tf.evaluation.protocols import DIRECTIONS, Collection, Directions, selection_metrics
+from dafsn_tf.evaluation.protocols import DIRECTIONS, Collection, selection_metrics
 
 FusionMetric = Literal["map", "recall", "balanced"]
 
 SHARPNESS = (1.0, 2.0)  # powers of the class posteriors that are tried
-_TOLERANCE = 0.0025  # of a metric in [0, 1]: what is nearer to the best than that, validation cannot tell from it
+TOLERANCE = 0.0025  # of a metric in [0, 1]: what is nearer to the best than that, validation cannot tell from it
 _STEPS = 20  # weights tried: 0, 1/20, ..., 1
 _LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding, and the score says nothing
 
@@ -118,7 +118,7 @@ def fit_fusion(
     @cache
     def value(fusion: Fusion) -> float:
         label = labels[fusion.label_sharpness] if labels and fusion.label_weight else None
-        return _value(selection_metrics(fusion.apply(sentence, word, label), collection), metric)
+        return fusion_value(fusion.apply(sentence, word, label), collection, metric)
 
     def weighted(name: str, fusion: Fusion) -> list[Fusion]:
         """Return the fusion with each weight, from the middle outwards: the first of equals is the nearest to .5."""
@@ -138,7 +138,7 @@ def fit_fusion(
         best = max((each for fusion in sharpened for each in weighted("label_weight", fusion)), key=value)
         for name in free if best.label_weight < 1 else ():
             best = max(weighted(name, best), key=value)
-    enough = value(best) - _TOLERANCE
+    enough = value(best) - TOLERANCE
     for name in (*(["label_weight"] if labels else ()), *free):
         best = next(fusion for fusion in weighted(name, best) if value(fusion) >= enough)
     return best
@@ -156,7 +156,9 @@ def _moments(name: str, scores: np.ndarray) -> tuple[float, float]:
     return mean, deviation if deviation > _LEAST_DEVIATION * abs(mean) else 1.0
 
 
-def _value(metrics: Directions, metric: FusionMetric) -> float:
+def fusion_value(scores: np.ndarray, collection: Collection, metric: FusionMetric) -> float:
+    """Return what scores (N, B) are worth by `metric`, averaged over both directions; see `fit_fusion`."""
+    metrics = selection_metrics(scores, collection)
     precision = sum(metrics[direction]["map@all"] for direction in DIRECTIONS) / len(DIRECTIONS)
     recalls = [metrics[direction][f"recall@{cut}"] for direction in DIRECTIONS for cut in RECALL_CUTS]
     recall = sum(recalls) / len(recalls)

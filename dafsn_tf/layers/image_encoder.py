@@ -36,7 +36,8 @@ class ImageEncoder(keras.layers.Layer):
     Input shape: images (B, H, W, 3) in [-1, 1], or a dictionary of the backbone's `regions` (B, R, C) and
     `global` (B, C').
 
-    Output shape: dictionary of `region_features` (B, R, D) and `image_features` (B, D).
+    Output shape: dictionary of `region_features` (B, R, D), `image_features` (B, D), and `global_vectors` (B, C'), the
+    standardised features that the whole image is known by (those of the backbone where it is trained from scratch).
     """
 
     def __init__(
@@ -107,11 +108,12 @@ class ImageEncoder(keras.layers.Layer):
         self.built = True
 
     def call(self, images: Any, training: bool = False) -> dict[str, Any]:
-        """Return `region_features` (B, R, D) and `image_features` (B, D) of pixels or of backbone features."""
+        """Return `region_features`, `image_features` and `global_vectors` of pixels or of backbone features."""
         backbone_features = images if isinstance(images, dict) else self.encode_pixels(images, training=training)
         regions, whole = backbone_features["regions"], backbone_features["global"]
         if self.region_standardizer is not None and self.global_standardizer is not None:
             regions, whole = self.region_standardizer(regions), self.global_standardizer(whole)
+        vectors = whole
         regions = self.region_values_dropout(regions, training=training)
         kept = self.whole_region_dropout(ops.ones_like(regions[..., :1]), training=training)  # (B, R, 1)
         if self.pooling is None:
@@ -119,7 +121,11 @@ class ImageEncoder(keras.layers.Layer):
         else:
             whole = self.pooling(regions, kept[..., 0] > 0)  # a dropped region is absent, not a vector of zeros
         regions = regions * kept
-        return {"region_features": self.region_projection(regions), "image_features": self.global_projection(whole)}
+        return {
+            "region_features": self.region_projection(regions),
+            "image_features": self.global_projection(whole),
+            "global_vectors": vectors,
+        }
 
     def encode_pixels(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return the backbone's `regions` (B, R, C) and `global` (B, C') of images (B, H, W, 3) in [-1, 1].

@@ -10,7 +10,14 @@ import keras
 from keras import ops
 
 from dafsn_tf.config import Config
-from dafsn_tf.layers import ImageEncoder, ModalityDiscriminator, TextEncoder, WordRegionAttention, unit_vectors
+from dafsn_tf.layers import (
+    CanonicalProjections,
+    ImageEncoder,
+    ModalityDiscriminator,
+    TextEncoder,
+    WordRegionAttention,
+    unit_vectors,
+)
 from dafsn_tf.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -111,6 +118,11 @@ class DAFSN(keras.Model):
         self.discriminator = ModalityDiscriminator(
             config.discriminator.hidden_dim, config.discriminator.dropout, dtype=policy
         )
+        self.canonical: Any = None
+        if model.canonical_dim and not image.trains_backbone:
+            self.canonical = CanonicalProjections(
+                vocabulary_size, model.canonical_dim, self.image_encoder.global_channels
+            )
         self.log_gamma3: Any = None
         self.assets: Any = None  # `models.presets.Assets`, where the model comes from a run or a preset
         self.backbone_optimizer: Any = None  # of a backbone that is fine-tuned
@@ -122,12 +134,27 @@ class DAFSN(keras.Model):
     # Encoding
 
     def encode_texts(self, word_ids: Any, training: bool = False) -> dict[str, Any]:
-        """Return `word_features` (N, T, D), `word_mask` (N, T) and `sentence_features` (N, D) of word ids (N, T)."""
-        return self.text_encoder(word_ids, training=training)
+        """Return `word_features` (N, T, D), `word_mask` (N, T) and `sentence_features` (N, D) of word ids (N, T).
+
+        With canonical directions, which learn nothing in training, outside it the latter are (N, D + L).
+        """
+        features = self.text_encoder(word_ids, training=training)
+        if self.canonical is not None and not training:
+            projections = self.canonical.texts(word_ids)
+            features["sentence_features"] = self.canonical.join(features["sentence_features"], projections)
+        return features
 
     def encode_images(self, images: Any, training: bool = False) -> dict[str, Any]:
-        """Return `region_features` (B, R, D) and `image_features` (B, D) of pixels, or of backbone features."""
-        return self.image_encoder(images, training=training)
+        """Return `region_features` (B, R, D) and `image_features` (B, D) of pixels, or of backbone features.
+
+        With canonical directions, which learn nothing in training, outside it the latter are (B, D + L).
+        """
+        features = self.image_encoder(images, training=training)
+        vectors = features.pop("global_vectors")
+        if self.canonical is not None and not training:
+            projections = self.canonical.images(vectors)
+            features["image_features"] = self.canonical.join(features["image_features"], projections)
+        return features
 
     def call(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
         """Return the features of both modalities, and class logits where the collection has labels."""
@@ -142,8 +169,16 @@ class DAFSN(keras.Model):
         return features
 
     def class_logits(self, features: Any) -> Any:
-        """Return class logits (N, C) of sentence or image features (N, D), which are compared at unit length."""
-        return self.config.loss.gamma3 * self.classifier(unit_vectors(features))
+        """Return class logits (N, C) of sentence or image features (N, D), which are compared at unit length.
+
+        Of features (N, D + L) the first D, which the encoders learned, are read.
+        """
+        return self.config.loss.gamma3 * self.classifier(unit_vectors(features[..., : self.config.model.dim]))
+
+    @property
+    def feature_dim(self) -> int:
+        """Width of sentence and image features outside training: D, or D + L with L canonical directions."""
+        return self.config.model.dim + (self.canonical.dim if self.canonical is not None else 0)
 
     def build(self, input_shape: Any = None) -> None:
         """Create every variable; sizes follow from the configuration."""
@@ -157,6 +192,8 @@ class DAFSN(keras.Model):
         self.discriminator.build((None, dim))
         if self.classifier is not None:
             self.classifier.build((None, dim))
+        if self.canonical is not None:
+            self.canonical.build()
         self.built = True
 
     def build_from_config(self, config: dict[str, Any]) -> None:
@@ -352,7 +389,9 @@ class DAFSN(keras.Model):
         self, features: dict[str, Any], stop_gradient: bool, training: bool = True
     ) -> tuple[Any, Any, Any]:
         """Return the discriminator's logits of the image and the text vectors that it is shown, and their weights."""
-        *shown, weights = shown_vectors(features, self.config.discriminator.inputs, self.attention)
+        dim = self.config.model.dim  # what the encoders learned; canonical directions are no player's
+        learned = {name: features[name][..., :dim] for name in ("sentence_features", "image_features")}
+        *shown, weights = shown_vectors({**features, **learned}, self.config.discriminator.inputs, self.attention)
         if stop_gradient:
             shown = [ops.stop_gradient(vectors) for vectors in shown]
         image_logits, text_logits = (self.discriminator(vectors, training=training) for vectors in shown)
@@ -389,6 +428,7 @@ class DAFSN(keras.Model):
             "backbone": encoder.backbone if encoder.backbone is not None and not encoder.backbone.frozen else None,
             "classifier": self.classifier,
             "discriminator": self.discriminator,
+            "canonical": self.canonical,
         }
         return {name: layer for name, layer in layers.items() if layer is not None}
 

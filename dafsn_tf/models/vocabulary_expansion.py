@@ -34,7 +34,10 @@ def with_added_words(model: DAFSN, vocabulary: Sequence[str], added: Sequence[st
     rows = predicted_embeddings(vectors[: len(known)], embeddings[first + known], vectors[len(known) :])
     grown = larger.text_encoder.embedding.embeddings
     for ours, theirs in zip(larger.weights, model.weights, strict=True):
-        ours.assign(np.concatenate([embeddings, rows]) if ours is grown else theirs)
+        if ours is grown:
+            ours.assign(np.concatenate([embeddings, rows]))
+        elif ours.shape == theirs.shape:
+            ours.assign(theirs)  # canonical directions, which know no words yet, stay zeros
     return larger
 
 

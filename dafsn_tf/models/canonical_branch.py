@@ -1,0 +1,102 @@
+"""Canonical directions of bags of words and global image vectors, fitted in closed form on a training split.
+
+Where a collection is small, a ridge that is solved for forgets less of what words and pictures mean than steps of
+gradients do; the two err differently, and their sum finds more than either (a linear and a deep part side by side:
+Cheng et al., Wide & Deep Learning for Recommender Systems, DLRS 2016).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from dafsn_tf.models.canonical_correlation import Reduction, Whitening, canonical_directions
+
+_COMPONENTS = 1024  # principal components kept of each side, at most
+_SEED = 0  # of the solvers
+
+
+class CanonicalFit:
+    """What canonical directions of a training split have in common, whatever their ridge.
+
+    A text is the sum of its words' tf-idf weights and of their word vectors under these, over the weights' length
+    (`CanonicalProjections.texts`); words that no training text has count by their vectors alone.
+
+    Args:
+        word_ids: (N, T) of all training texts, 0 pads.
+        text_image: (N,) image of each text.
+        images: (B, V, C') standardised global vectors of the images' variants.
+        vectors: (ids, d) word vectors by id; zero for ids that have none.
+        first_word: the first id that stands for one word.
+    """
+
+    def __init__(
+        self, word_ids: np.ndarray, text_image: np.ndarray, images: np.ndarray, vectors: np.ndarray, first_word: int
+    ) -> None:
+        self.text_image, self.images = text_image, images
+        counts = _counts(word_ids, len(vectors), first_word)
+        texts_with = np.asarray((counts > 0).sum(axis=0)).ravel()
+        self.idf = (np.log((1 + len(word_ids)) / (1 + texts_with)) + 1).astype(np.float32)
+        norms = np.linalg.norm(vectors, axis=1)
+        self.idf[:first_word] = 0
+        self.idf[(texts_with == 0) & (norms == 0)] = 0
+        seen = norms[(texts_with > 0) & (norms > 0)]
+        self._vectors = vectors / (seen.mean() if len(seen) else 1.0)
+        self._used = np.flatnonzero(texts_with)
+        lengths = np.sqrt(np.asarray(counts @ np.square(self.idf, dtype=np.float64))).clip(1e-6)
+        bags = sparse.diags(1 / lengths) @ counts @ sparse.diags(self.idf.astype(np.float64))
+        rows = sparse.hstack([bags[:, self._used], sparse.csr_matrix(bags @ self._vectors)], format="csr")
+        self._reduction = Reduction(rows, _COMPONENTS, _SEED)
+        self._reduced = self._reduction(rows)
+
+    def weights(self, ridge: float, dim: int) -> dict[str, np.ndarray]:
+        """Return the weights of a `CanonicalProjections`, but its share; directions that are not there are zeros.
+
+        Args:
+            ridge: added to the variances of the components of both sides, in parts of their mean; positive.
+            dim: L.
+        """
+        images, variants, channels = self.images.shape
+        pictures = self.images.reshape(-1, channels)
+        whiten_texts = Whitening(self._reduced, _COMPONENTS, ridge, _SEED)
+        whiten_images = Whitening(pictures, min(_COMPONENTS, max(images - 1, 1)), ridge, _SEED)
+        found = canonical_directions(
+            whiten_texts(self._reduced), whiten_images(pictures).reshape(images, variants, -1), self.text_image
+        )
+        weighted = found.correlations[:dim]
+
+        def text_side(rows: Any) -> np.ndarray:
+            return (whiten_texts(self._reduction(rows)) - found.text_mean) @ (found.texts[:, :dim] * weighted)
+
+        def image_side(rows: np.ndarray) -> np.ndarray:
+            return (whiten_images(rows) - found.image_mean) @ (found.images[:, :dim] * weighted)
+
+        map_, text_bias = _affine(text_side, sparse.identity(len(self._used) + self._vectors.shape[1], format="csr"))
+        image_map, image_bias = _affine(image_side, np.eye(channels))
+        words = self._vectors @ map_[len(self._used) :]
+        words[self._used] += map_[: len(self._used)]
+        sides = {
+            "rows": words * self.idf[:, None],
+            "text_bias": text_bias,
+            "image_map": image_map,
+            "image_bias": image_bias,
+        }
+        padded = {
+            name: np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, dim - values.shape[-1])])
+            for name, values in sides.items()
+        }
+        return {name: values.astype(np.float32) for name, values in {**padded, "idf": self.idf}.items()}
+
+
+def _counts(word_ids: np.ndarray, ids: int, first_word: int) -> Any:
+    """Return how often each text has each word, sparse (N, ids)."""
+    texts, places = np.nonzero(word_ids >= first_word)
+    entries = np.ones(len(texts)), (texts, word_ids[texts, places])
+    return sparse.csr_matrix(entries, shape=(len(word_ids), ids))
+
+
+def _affine(function: Callable[[Any], np.ndarray], basis: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the map (W, L) and the bias (L,) of an affine function of rows (n, W); `basis` is their identity."""
+    (bias,) = function(basis[:1] * 0)
+    return function(basis) - bias, bias
