@@ -16,7 +16,8 @@ class HalfPrecision(tf.Module):
     def __init__(self, model: Any) -> None:
         super().__init__(name="half_precision")
         self._encode_texts, self._encode_images = model.encode_texts, model.encode_images
-        self._class_logits = model.class_logits
+        self._class_logits, self._embed_words = model.class_logits, model.embed_words
+        self.words_know_their_text = model.words_know_their_text
         self.config = model.config
         self.attention = model.attention
         self.image_encoder = model.image_encoder
@@ -34,6 +35,11 @@ class HalfPrecision(tf.Module):
         """Return what `DAFSN.encode_images` does."""
         with self._widened():
             return self._encode_images(images, training=training)
+
+    def embed_words(self, word_ids: Any) -> Any:
+        """Return what `DAFSN.embed_words` does."""
+        with self._widened():
+            return self._embed_words(word_ids)
 
     def class_logits(self, features: Any) -> Any:
         """Return what `DAFSN.class_logits` does."""

@@ -38,7 +38,7 @@ def build_index(
         progress = features_progress(part.split, write) if write else None
         return cached_features(data, part, run.config.image, backbone, progress) if backbone.frozen else None
 
-    words = run.model.text_encoder.words_know_their_text  # else the index needs but their ids
+    words = run.model.words_know_their_text  # else the index needs but their ids
     embeddings = join_splits(
         [embedder.embed_split(part, features(part), words=words, half_regions=True) for part in records]
     )

@@ -144,6 +144,15 @@ class DAFSN(keras.Model):
             features["sentence_features"] = self.canonical.join(features["sentence_features"], projections)
         return features
 
+    @property
+    def words_know_their_text(self) -> bool:
+        """Whether a word's features depend on the text around it; where not, `embed_words` gives them."""
+        return self.text_encoder.words_know_their_text
+
+    def embed_words(self, word_ids: Any) -> Any:
+        """Return `word_features` (N, T, D) of word ids (N, T), of a model whose words do not know their text."""
+        return self.text_encoder.embed_words(word_ids)
+
     def encode_images(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return `region_features` (B, R, D) and `image_features` (B, D) of pixels, or of backbone features.
 

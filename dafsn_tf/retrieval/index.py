@@ -55,7 +55,7 @@ class Index(tf.Module):
         self.first_texts = tf.constant([captions[0] if captions else "" for captions in texts])  # (B,)
         self.text_ids = tf.constant([ids[image] for image in text_image], tf.string)  # (N,)
         self.texts = tf.constant([text for captions in texts for text in captions], tf.string)  # (N,)
-        if encoder.model.text_encoder.words_know_their_text:
+        if encoder.model.words_know_their_text:
             self.words = _kept(embeddings.words, tf.float16)  # (N, T, D)
             self.word_mask = _kept(embeddings.word_mask, tf.bool)  # (N, T)
         else:
@@ -116,10 +116,10 @@ class Index(tf.Module):
 
     def _words_of(self, texts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Return word features (n, T, D), float32, and their mask (n, T) of texts by their numbers (n,)."""
-        if self.encoder.model.text_encoder.words_know_their_text:
+        if self.encoder.model.words_know_their_text:
             return tf.cast(tf.gather(self.words, texts), tf.float32), tf.gather(self.word_mask, texts)
         word_ids = tf.gather(self.word_ids, texts)
-        return tf.cast(self.encoder.model.text_encoder.embed_words(word_ids), tf.float32), word_ids != 0
+        return tf.cast(self.encoder.model.embed_words(word_ids), tf.float32), word_ids != 0
 
     def _best(
         self, candidates: tf.Tensor, sentence: tf.Tensor, word: tf.Tensor, label: tf.Tensor | None
