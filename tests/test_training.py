@@ -15,6 +15,7 @@ from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.attention import evaluate_attention
 from dafsn_tf.evaluation.evaluate import evaluate_run
+from dafsn_tf.export import ExportOptions, export_run
 from dafsn_tf.fitting import initial_model, learning_rate_schedule, shipped_heads_hint, training_vocabulary
 from dafsn_tf.progress import progress_lines
 from dafsn_tf.runs import load_run, write_json
@@ -484,3 +485,53 @@ def test_training_begins_with_a_fine_tuned_model_where_it_is_fine_tuned_alike(fi
     lines = []
     train(fine_tuning_config(fine_tuned, *begun), shapes_data, tmp_path / "run", write=lines.append)
     assert any(line.startswith("heads of ") for line in lines)
+
+
+@pytest.fixture(scope="module")
+def canonical(shapes_data, tmp_path_factory):
+    """Return a run with canonical directions over frozen features of random weights, and what it told."""
+    folder = tmp_path_factory.mktemp("canonical")
+    words = "\n".join(f"{word} {number} 1" for number, word in enumerate(("red", "blue", "circle", "square", "zebra")))
+    (folder / "vectors.txt").write_text(words)
+    overrides = ("image.fine_tune_from=none", "training.epochs=1", "model.canonical_dim=4")
+    config = fine_tuning_config(folder, *overrides, f"text.embeddings={folder}/vectors.txt")
+    lines: list[str] = []
+    train(config, shapes_data, folder / "run", write=lines.append)
+    return folder / "run", lines
+
+
+def test_canonical_directions_are_fitted_when_training_has_ended(canonical, shapes_data):
+    run = load_run(canonical[0])
+    layer = run.model.canonical
+    (told,) = [line for line in canonical[1] if line.startswith("canonical directions (ridge ")]
+    weight = float(told.partition("weight ")[2].split()[0])
+    assert (float(layer.share.numpy()) > 0) == (weight > 0)
+    assert np.abs(layer.rows.numpy()).max() > 0
+    assert np.abs(layer.image_map.numpy()).max() > 0
+    assert run.model.assets.vocabulary[-1] == "zebra"
+    assert layer.rows.numpy()[-1].any()  # known by its vector alone
+    features = run.model.encode_texts(run.text_preprocessor(["a red circle"])["word_ids"])["sentence_features"]
+    assert features.shape == (1, 16 + 4) == (1, run.model.feature_dim)
+    trained = run.model.encode_texts(np.ones((1, 3), "int32"), training=True)["sentence_features"]
+    assert trained.shape == (1, 16)
+    figures = evaluate_run(run, shapes_data, probe=True)
+    assert 0 < figures["protocols"]["sentence"]["fused"]["text_to_image"]["map@all"] <= 1
+
+
+def test_canonical_directions_are_passed_on(canonical, shapes_data, tmp_path):
+    run = load_run(canonical[0])
+    run.model.canonical.share.assign(0.5)  # whatever was chosen
+    passed_on = load_run(run.model.save_to_preset(tmp_path / "preset"))
+    texts = run.text_preprocessor(["a red circle", "a zebra"])["word_ids"]
+    ours, theirs = (each.model.encode_texts(texts)["sentence_features"].numpy() for each in (run, passed_on))
+    np.testing.assert_allclose(theirs, ours, atol=2e-3)  # float16
+    assert np.abs(ours[:, 16:]).max() > 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("float16", [False, True])
+def test_canonical_directions_are_served(canonical, shapes_data, tmp_path, float16):
+    run = load_run(canonical[0])
+    run.model.canonical.share.assign(0.5)
+    options = ExportOptions(float16=float16)
+    export_run(run, tmp_path / "models", data=shapes_data, options=options)  # refuses what differs from the model

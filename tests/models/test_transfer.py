@@ -38,7 +38,7 @@ def source():
 def test_what_the_source_knew_is_embedded_as_by_the_source(source):
     words = joined_vocabulary(source, ["cat", "dog"], 10)
     model = heads("mixed7+mixed8+mixed9+mixed10", words, classes=3)
-    begin_from(model, source)
+    begin_from(model, source, words)
     rng = np.random.default_rng(0)
     ids = np.array([[3, 4, 5, 0], [5, 1, 2, 4]])
     regions, whole = rng.uniform(size=(2, 4, 768)).astype("float32"), rng.uniform(size=(2, 6144)).astype("float32")
@@ -54,10 +54,22 @@ def test_the_vocabulary_is_the_sources_then_the_collections(source):
     assert joined_vocabulary(source, ["cat"], 2) == ["a", "dog", "runs"]
 
 
+def test_a_word_that_the_source_knows_by_its_vector_begins_as_the_source_reads_it():
+    source = heads("mixed8", (*WORDS, "puppy", "kitten"))
+    source.assets = Assets((*WORDS, "puppy", "kitten"), {}, {}, added=2)
+    words = joined_vocabulary(source, ["cat", "puppy"], 10)
+    assert words == [*WORDS, "cat", "puppy"]
+    model = heads("mixed8", words)
+    begin_from(model, source, words)
+    ours, theirs = (each.text_encoder.embedding.embeddings.numpy() for each in (model, source))
+    np.testing.assert_array_equal(ours[-1], theirs[-2])
+    np.testing.assert_array_equal(ours[:6], theirs[:6])  # padding, two buckets, three words
+
+
 def test_a_discriminator_of_another_width_begins_anew(source):
     model = heads("mixed8", WORDS, "discriminator.hidden_dim=5")
     before = model.discriminator.get_weights()
-    begin_from(model, source)
+    begin_from(model, source, WORDS)
     for kept, weight in zip(before, model.discriminator.get_weights(), strict=True):
         np.testing.assert_array_equal(kept, weight)
 
