@@ -6,6 +6,7 @@ et al., Skip-Thought Vectors, NIPS 2015).
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def with_added_words(model: DAFSN, vocabulary: Sequence[str], added: Sequence[st
     with_backbone = model.image_encoder.backbone is not None
     larger = DAFSN(model.config, model.vocabulary_size + len(added), model.num_classes, include_backbone=with_backbone)
     larger.build()
-    embeddings = model.text_encoder.embedding.embeddings.numpy()
+    embeddings: Any = model.text_encoder.embedding.embeddings.numpy()
     found, vectors = word_vectors(source, [*vocabulary, *added])
     known = np.flatnonzero(found[: len(vocabulary)])
     first = len(embeddings) - len(vocabulary)
