@@ -49,6 +49,12 @@ class CanonicalFit:
         rows = sparse.hstack([bags[:, self._used], sparse.csr_matrix(bags @ self._vectors)], format="csr")
         self._reduction = Reduction(rows, _COMPONENTS, _SEED)
         self._reduced = self._reduction(rows)
+        self._texts = Whitening(self._reduced, _COMPONENTS, 0.0, _SEED)
+        self._pictures = Whitening(self._rows_of_images, min(_COMPONENTS, max(len(images) - 1, 1)), 0.0, _SEED)
+
+    @property
+    def _rows_of_images(self) -> np.ndarray:
+        return self.images.reshape(-1, self.images.shape[-1])
 
     def weights(self, ridge: float, dim: int) -> dict[str, np.ndarray]:
         """Return the weights of a `CanonicalProjections`, but its share; directions that are not there are zeros.
@@ -58,12 +64,9 @@ class CanonicalFit:
             dim: L.
         """
         images, variants, channels = self.images.shape
-        pictures = self.images.reshape(-1, channels)
-        whiten_texts = Whitening(self._reduced, _COMPONENTS, ridge, _SEED)
-        whiten_images = Whitening(pictures, min(_COMPONENTS, max(images - 1, 1)), ridge, _SEED)
-        found = canonical_directions(
-            whiten_texts(self._reduced), whiten_images(pictures).reshape(images, variants, -1), self.text_image
-        )
+        whiten_texts, whiten_images = self._texts.with_ridge(ridge), self._pictures.with_ridge(ridge)
+        white_images = whiten_images(self._rows_of_images).reshape(images, variants, -1)
+        found = canonical_directions(whiten_texts(self._reduced), white_images, self.text_image)
         weighted = found.correlations[:dim]
 
         def text_side(rows: Any) -> np.ndarray:

@@ -5,6 +5,7 @@ and Econometrics of Joint Production, 1976); the singular vectors of the whitene
 canonical directions.
 """
 
+import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,12 +48,20 @@ class Whitening:
         with np.errstate(invalid="ignore"):  # rows that are all the same: shares of no variance
             self._pca.fit(rows.astype(np.float64))  # in single precision rounding errors pass for components
         variances = self._pca.explained_variance_
-        kept = variances[variances > _NOTHING * variances[0]] if variances[0] > 0 else variances[:1]
-        self._scales = 1 / np.sqrt(np.maximum(kept + ridge * kept.mean(), np.finfo(kept.dtype).tiny))
+        self._kept = variances[variances > _NOTHING * variances[0]] if variances[0] > 0 else variances[:1]
+        self._ridge = ridge
+
+    def with_ridge(self, ridge: float) -> "Whitening":
+        """Return the same components with another ridge."""
+        other = copy.copy(self)
+        other._ridge = ridge
+        return other
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
         """Return the whitened rows."""
-        return self._pca.transform(rows)[:, : len(self._scales)] * self._scales
+        variances = self._kept + self._ridge * self._kept.mean()
+        scales = 1 / np.sqrt(np.maximum(variances, np.finfo(variances.dtype).tiny))
+        return self._pca.transform(rows)[:, : len(scales)] * scales
 
 
 class Directions(NamedTuple):
