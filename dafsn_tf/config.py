@@ -3,7 +3,8 @@
 A configuration is one file (`load_config("shapes")` for a preset, or a path), then `--set section.field=value`.
 The resolved configuration is stored with every run and every exported version. Defaults are those of the preset
 `default`, but for `training.min_steps` and the `training.weight_decay` that goes with it, for what is said in Python
-does not depend on the collection, and for `model.canonical_dim`, which files of earlier versions do not name.
+does not depend on the collection, and for `text.added_words` and `model.canonical_dim`, which files of earlier versions
+do not name.
 """
 
 import dataclasses
@@ -57,9 +58,7 @@ class TextConfig:
     embeddings: str = (
         "glove"  # first values of word embeddings: "none", "glove" (shipped) or a GloVe/fastText text file
     )
-    added_words: CountOrNone = (
-        20_000  # of embeddings, most frequent first, that no training text has; Kiros et al., 2015
-    )
+    added_words: CountOrNone = 0  # words of embeddings, from the first on, known beside the trained; Kiros et al., 2015
 
 
 Block = Literal["none", "mixed5", "mixed6", "mixed7", "mixed8", "mixed9", "mixed10"]

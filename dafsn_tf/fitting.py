@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,7 +86,14 @@ def shipped_heads_hint(config: Config, records: RecordSplit, vocabulary: Sequenc
     """
     heads = load_config(_PHOTOGRAPHS).training.from_preset
     begun, few = config.training.from_preset != "none", len(records) < _FEW_IMAGES
-    if begun or config.image.trains_backbone or not few or records.labels.any() or records.manifest.name == heads:
+    if (
+        heads not in shipped_models()
+        or begun
+        or config.image.trains_backbone
+        or not few
+        or records.labels.any()
+        or records.manifest.name == heads
+    ):
         return ""
     known = set(read_vocabulary(shipped_models()[heads])).intersection(vocabulary)
     if len(known) < _FEW_KNOWN * len(vocabulary):
@@ -97,7 +105,7 @@ def shipped_heads_hint(config: Config, records: RecordSplit, vocabulary: Sequenc
 
 
 def added_words(config: Config, vocabulary: Sequence[str]) -> list[str]:
-    """Return the words that a trained model shall know by their vectors alone: `text.added_words` of its embeddings'.
+    """Return the words that a trained model shall know by their vectors: `text.added_words` beside its vocabulary.
 
     Words that the tokeniser would cut are passed over; without known words in the vocabulary there is nothing to learn
     from, and there are none.
@@ -114,8 +122,8 @@ def added_words(config: Config, vocabulary: Sequence[str]) -> list[str]:
     words = dict.fromkeys(source_words(config.text.embeddings))
     if there.isdisjoint(words):
         return []
-    others = whole_words([word for word in words if word not in there])
-    return others[: config.text.added_words]
+    others = whole_words(word for word in words if word not in there)
+    return list(islice(others, config.text.added_words))
 
 
 def vectors_by_id(config: Config, words: Sequence[str]) -> np.ndarray:

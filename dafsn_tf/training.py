@@ -304,8 +304,7 @@ def _finish(
     model, text, added = load_model(aside, compile=False), config.text, added_words(config, vocabulary)
     if added:
         model = with_added_words(model, vocabulary, added, text.embeddings)
-        write(f"{len(added)} words of {text.embeddings} that no training text has are known by their vectors")
-        (run / ADDED_WORDS).write_text("\n".join(added), encoding="utf-8")
+        write(f"{len(added)} words of {text.embeddings} beside the trained ones are known by their vectors")
     words = [*vocabulary, *added]
     embedder = Embedder(model, TextPreprocessor(words, text.max_words, text.oov_buckets))
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
@@ -315,6 +314,11 @@ def _finish(
         fit_canonical(embedder, train, validation_split, vectors_by_id(config, words), all_texts, write)
     if added or fits_canonical:
         model.save(aside)
+    (run / ADDED_WORDS).unlink(missing_ok=True)
+    if added:
+        listed = run / f".writing-{ADDED_WORDS}"
+        listed.write_text("\n".join(added), encoding="utf-8")
+        os.replace(listed, run / ADDED_WORDS)
     os.replace(aside, run / "best.keras")
     fusion, validation, selection = choose_fusion(
         embedder, records["validation"], inputs["validation"], all_texts, write

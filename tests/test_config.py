@@ -144,5 +144,6 @@ def test_who_asks_for_epochs_gets_them():
 def test_fields_not_named_are_those_of_the_preset_default():
     """What validation found best for photographs (benchmarks/RESULTS.md) is what no one has to ask for."""
     suited = replace(Config().training, min_steps=1200, weight_decay=10.0)
-    beside = replace(Config().model, canonical_dim=256)  # files of earlier versions do not name it
-    assert replace(Config(), training=suited, model=beside) == load_config("default")
+    text, model = replace(Config().text, added_words=20_000), replace(Config().model, canonical_dim=256)
+    expected = replace(Config(), training=suited, text=text, model=model)  # files of earlier versions name neither
+    assert expected == load_config("default")

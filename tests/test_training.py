@@ -2,6 +2,7 @@ import contextlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import keras
@@ -14,11 +15,13 @@ from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.attention import evaluate_attention
+from dafsn_tf.evaluation.canonical import Split, fit_canonical
+from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.evaluate import evaluate_run
 from dafsn_tf.export import ExportOptions, export_run
 from dafsn_tf.fitting import initial_model, learning_rate_schedule, shipped_heads_hint, training_vocabulary
 from dafsn_tf.progress import progress_lines
-from dafsn_tf.runs import load_run, write_json
+from dafsn_tf.runs import load_run, split_features, write_json
 from dafsn_tf.training import train
 
 TINY = [
@@ -358,7 +361,7 @@ def test_training_begins_with_the_heads_of_a_preset(shapes_data, finished, tmp_p
 def test_a_run_knows_words_that_no_training_text_has_by_their_vectors(shapes_data, tmp_path):
     lines = [f"{word} {number} 1 0" for number, word in enumerate(("red", "circle", "Zebra", "two-parts", "okapi"))]
     (tmp_path / "vectors.txt").write_text("\n".join(lines))
-    embeddings = (f"text.embeddings={tmp_path}/vectors.txt", "training.epochs=1")
+    embeddings = (f"text.embeddings={tmp_path}/vectors.txt", "training.epochs=1", "text.added_words=9")
     written: list[str] = []
     train(tiny_config(*embeddings), shapes_data, tmp_path / "run", write=written.append)
     assert any(line.startswith("2 words of") for line in written)
@@ -494,7 +497,7 @@ def canonical(shapes_data, tmp_path_factory):
     words = "\n".join(f"{word} {number} 1" for number, word in enumerate(("red", "blue", "circle", "square", "zebra")))
     (folder / "vectors.txt").write_text(words)
     overrides = ("image.fine_tune_from=none", "training.epochs=1", "model.canonical_dim=4")
-    config = fine_tuning_config(folder, *overrides, f"text.embeddings={folder}/vectors.txt")
+    config = fine_tuning_config(folder, *overrides, f"text.embeddings={folder}/vectors.txt", "text.added_words=9")
     lines: list[str] = []
     train(config, shapes_data, folder / "run", write=lines.append)
     return folder / "run", lines
@@ -516,6 +519,29 @@ def test_canonical_directions_are_fitted_when_training_has_ended(canonical, shap
     assert trained.shape == (1, 16)
     figures = evaluate_run(run, shapes_data, probe=True)
     assert 0 < figures["protocols"]["sentence"]["fused"]["text_to_image"]["map@all"] <= 1
+
+
+def test_canonical_directions_have_no_say_where_validation_tells_nothing(canonical, shapes_data):
+    run = load_run(canonical[0])
+    run.model.canonical.share.assign(0.7)
+    splits = []
+    for name in ("train", "validation"):
+        records = open_split(shapes_data, name)
+        splits.append(Split(records, split_features(run, shapes_data, records)))
+    one = splits[1].records.at(np.array([0]))
+    one = replace(one, texts=[one.texts[0][:1]])
+    written: list[str] = []
+    vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
+    fit_canonical(
+        Embedder(run.model, run.text_preprocessor),
+        splits[0],
+        Split(one, splits[1].inputs.at(np.array([0]))),
+        vectors,
+        run.config.evaluation,
+        written.append,
+    )
+    assert any(line.startswith("canonical directions have no say") for line in written)
+    assert float(run.model.canonical.share.numpy()) == 0
 
 
 def test_canonical_directions_are_passed_on(canonical, shapes_data, tmp_path):

@@ -1,5 +1,6 @@
 """How strong the ridge of canonical directions is, and what share they have beside what was learned: by validation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,8 @@ from dafsn_tf.progress import Write
 RIDGES = (0.1, 0.3, 1.0)
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of the standardised canonical score beside the fused one
 _LARGEST_SHARE = 0.95
+_LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding
+_MOST_TEXTS = 100_000  # that are fitted to; of a larger split the first of each image
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,12 @@ def fit_canonical(
     """
     model = embedder.model
     canonical = model.canonical
+    canonical.share.assign(0.0)  # what was learned is scored by itself
+    texts = _fitted_texts(train.records)
+    write(f"fitting canonical directions of {len(train.records)} images and {sum(map(len, texts))} texts")
     fit = CanonicalFit(
-        _word_ids(embedder, train.records),
-        np.repeat(np.arange(len(train.records)), [len(texts) for texts in train.records.texts]),
+        _word_ids(embedder, texts),
+        np.repeat(np.arange(len(texts)), [len(each) for each in texts]),
         _vectors(model, train.inputs),
         vectors,
         1 + model.config.text.oov_buckets,
@@ -60,25 +66,28 @@ def fit_canonical(
     collection = learned.collection
     scores = all_pairs_scores(embedder, learned)  # the directions have no share yet
     base = fused_scores(embedder, learned, scores, fusion := fit_scores(embedder, learned, scores, config))
-    word_ids, image_vectors = _word_ids(embedder, records), _vectors(model, inputs)[:, 0]
+    word_ids, image_vectors = _word_ids(embedder, records.texts), _vectors(model, inputs)[:, 0]
 
     tried = []
     for ridge in RIDGES:
         weights = fit.weights(ridge, canonical.dim)
         _assign(canonical, weights)
-        texts = np.concatenate([canonical.texts(rows).numpy() for rows in _batches(word_ids)])
-        images = np.concatenate([canonical.images(rows).numpy() for rows in _batches(image_vectors)])
-        projected = sentence_scores(texts, images)
+        sides = (canonical.texts, word_ids), (canonical.images, image_vectors)
+        projected = sentence_scores(
+            *(np.concatenate([side(part).numpy() for part in _batches(x)]) for side, x in sides)
+        )
         tried.append((fusion_value(projected, collection, config.fusion_metric), ridge, weights, projected))
     _, ridge, weights, projected = max(tried, key=lambda each: each[0])
     _assign(canonical, weights)
 
+    if not (_tells(base) and _tells(projected)):
+        write("canonical directions have no say: on validation they, or what was learned, score all pairs alike")
+        return
     mixed = {weight: (1 - weight) * _standard(base) + weight * _standard(projected) for weight in WEIGHTS}
     values = {weight: fusion_value(each, collection, config.fusion_metric) for weight, each in mixed.items()}
     enough = max(values.values()) - TOLERANCE
     weight = min((each for each, value in values.items() if value >= enough), key=lambda each: abs(each - 0.5))
-    share = _share(weight, fusion.factors()["sentence"] / float(base.std()), scores["sentence"], projected)
-    canonical.share.assign(share)
+    canonical.share.assign(_share(weight, fusion.factors()["sentence"] / base.std(), scores["sentence"], projected))
     write(
         f"canonical directions (ridge {ridge:g}): weight {weight:g} beside what was learned, "
         f"{config.fusion_metric} {values[0.0]:.3f} without, {values[weight]:.3f} with them on validation"
@@ -94,9 +103,9 @@ def _share(weight: float, sentence_factor: float, sentence: np.ndarray, projecte
         sentence: (N, B) cosines of what was learned.
         projected: (N, B) canonical cosines.
     """
-    ours = weight / max(float(projected.std()), 1e-12)
-    theirs = (1 - weight) * sentence_factor / max(float(sentence.std()), 1e-12)
-    return min(ours / (ours + theirs), _LARGEST_SHARE) if weight else 0.0
+    ours = weight / float(projected.std())
+    theirs = (1 - weight) * sentence_factor / max(float(sentence.std()), _LEAST_DEVIATION)
+    return min(ours / (ours + theirs), _LARGEST_SHARE)
 
 
 def _assign(canonical: Any, weights: dict[str, np.ndarray]) -> None:
@@ -104,12 +113,23 @@ def _assign(canonical: Any, weights: dict[str, np.ndarray]) -> None:
         getattr(canonical, name).assign(values)
 
 
+def _tells(scores: np.ndarray) -> bool:
+    """Whether scores differ by more than rounding errors."""
+    return float(scores.std()) > _LEAST_DEVIATION * max(abs(float(scores.mean())), _LEAST_DEVIATION)
+
+
 def _standard(scores: np.ndarray) -> np.ndarray:
-    return (scores - scores.mean()) / max(float(scores.std()), 1e-12)
+    return (scores - scores.mean()) / scores.std()
 
 
-def _word_ids(embedder: Embedder, records: RecordSplit) -> np.ndarray:
-    texts = [text for texts in records.texts for text in texts]
+def _fitted_texts(records: RecordSplit) -> list[tuple[str, ...]]:
+    """Return the texts of each image that are fitted to."""
+    most = max(_MOST_TEXTS // len(records), 1) if sum(map(len, records.texts)) > _MOST_TEXTS else None
+    return [tuple(texts[:most]) for texts in records.texts]
+
+
+def _word_ids(embedder: Embedder, texts_of_images: Sequence[Sequence[str]]) -> np.ndarray:
+    texts = [text for texts in texts_of_images for text in texts]
     parts = [embedder.text_preprocessor(tf.constant(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH)]
     return np.concatenate([part["word_ids"].numpy() for part in parts])
 

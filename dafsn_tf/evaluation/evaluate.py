@@ -99,7 +99,8 @@ def evaluate_run(
     records = open_split(data, split)
     embeddings, scores = split_scores(run, records, split_features(run, data, records, write), write)
     text_image = embeddings.collection.text_image
-    gap = {"modality_gap": modality_gap(embeddings.sentences, embeddings.images, text_image)} if probe else {}
+    texts, images = (side[:, : run.config.model.dim] for side in (embeddings.sentences, embeddings.images))  # learned
+    gap = {"modality_gap": modality_gap(texts, images, text_image)} if probe else {}
     return {
         "dataset": records.manifest.name,
         "split": split,

@@ -38,20 +38,25 @@ class CanonicalProjections(keras.layers.Layer):
             "share": (),
         }
         for name, shape in shapes.items():
-            setattr(self, name, self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name))
+            weight = self.add_weight(shape=shape, initializer="zeros", trainable=False, autocast=False, name=name)
+            setattr(self, name, weight)
         self.built = True
 
     def texts(self, word_ids: Any) -> Any:
-        """Return the projections (N, L) of word ids (N, T): the sum of their rows over the length of their weights."""
+        """Return the projections (N, L) of word ids (N, T): the sum of their rows over the length of their weights.
+
+        A text without a word of weight has zeros.
+        """
         length = ops.sqrt(ops.sum(ops.square(ops.take(self.idf, word_ids, axis=0)), axis=1, keepdims=True))
-        return ops.sum(ops.take(self.rows, word_ids, axis=0), axis=1) / ops.maximum(length, 1e-6) + self.text_bias
+        rows = ops.sum(ops.take(self.rows, word_ids, axis=0), axis=1)
+        return ops.where(length > 0, rows / ops.maximum(length, 1e-6) + self.text_bias, 0.0)
 
     def images(self, vectors: Any) -> Any:
         """Return the projections (B, L) of standardised global vectors (B, C')."""
         return ops.matmul(ops.cast(vectors, "float32"), self.image_map) + self.image_bias
 
     def join(self, features: Any, projections: Any) -> Any:
-        """Return both (n, D + L), at unit length: their cosine is that of each, weighted by its share.
+        """Return both (n, D + L), at unit length unless one is zero: their product is both cosines, by their shares.
 
         Args:
             features: (n, D), what the encoders learned.

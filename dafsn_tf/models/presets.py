@@ -37,7 +37,7 @@ class Assets:
         vocabulary: all words that the model knows, in the order of their ids.
         fusion: `evaluation.fusion.Fusion` as a dictionary.
         info: of the run: "dataset", "derived_from", "classes", "documents", "seed", "backbone_fingerprint", "result".
-        added: how many of the vocabulary's last words no training text has; they are known by their vectors.
+        added: how many of the vocabulary's last words were not trained; they are known by their vectors.
     """
 
     vocabulary: tuple[str, ...]

@@ -114,14 +114,12 @@ class TextPreprocessor(tf.Module):
         return tf.cast(ragged.to_tensor(shape=[None, self.max_words]), tf.int32)
 
 
-def whole_words(words: Sequence[str]) -> list[str]:
-    """Return those of normalised words that `tokenize` leaves as they are, in order: the others never occur."""
-    kept: list[str] = []
-    for start in range(0, len(words), _TEXTS_A_BATCH):
-        batch = words[start : start + _TEXTS_A_BATCH]
+def whole_words(words: Iterable[str]) -> Iterator[str]:
+    """Yield those of normalised words that `tokenize` leaves as they are, in order: the others never occur."""
+    words = iter(words)
+    while batch := list(islice(words, _TEXTS_A_BATCH)):
         tokens = tokenize(tf.constant(batch, tf.string))[0].to_list()
-        kept += [word for word, found in zip(batch, tokens, strict=True) if found == [word.encode()]]
-    return kept
+        yield from (word for word, found in zip(batch, tokens, strict=True) if found == [word.encode()])
 
 
 def build_vocabulary(texts: Iterable[str], max_size: int, min_count: int) -> list[str]:

@@ -55,3 +55,27 @@ def test_no_weight_is_trained_and_all_come_back(layer):
     vectors = np.ones((2, 4), "float32")
     np.testing.assert_array_equal(again.images(vectors), layer.images(vectors))
     assert keras.saving.get_registered_name(CanonicalProjections) == "dafsn>CanonicalProjections"
+
+
+def test_a_text_without_a_word_of_weight_has_zeros(layer):
+    idf = layer.idf.numpy()
+    idf[[0, 1]] = 0
+    layer.idf.assign(idf)
+    found = np.array(layer.texts(np.array([[1, 0], [1, 2]], "int32")))
+    assert not found[0].any()
+    assert found[1].any()
+
+
+def test_a_model_in_half_precision_projects_in_full(layer):
+    class Model(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(dtype="mixed_bfloat16")
+            self.inner = layer
+
+        def call(self, features):
+            return self.inner.join(features, self.inner.images(features[:, :4]))
+
+    features = np.random.default_rng(0).normal(size=(2, 5)).astype("float32")
+    joined = Model()(features)
+    assert joined.dtype == "float32"
+    np.testing.assert_allclose(joined, layer.join(features, layer.images(features[:, :4])), atol=1e-2)

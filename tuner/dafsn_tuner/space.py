@@ -108,6 +108,7 @@ SPACE: Space = {
     "training.weight_averaging": Choice((0.0, 0.99)),
 }
 
+_AFTER_TRAINING = ("text.added_words", "model.canonical_dim")
 _LEARNS_WORDS = (Switch("loss.word_weight"), Switch("loss.fused_weight"))
 _HAS_ADVERSARY = (Switch("loss.adversarial_weight"),)
 _HAS_HINGE = (Switch("loss.matching", "hardest_negative"),)
@@ -169,6 +170,11 @@ def read_space(preset_or_path: str, config: Config) -> Space:
         if entry == "fixed":
             _check(config, name, [])
             space.pop(name, None)
+        elif name in _AFTER_TRAINING:
+            raise ConfigError(
+                f"[search] names {name}, which acts when training has ended, while trials are compared in training: "
+                "leave it out, and set it in the configuration."
+            )
         elif name in config.given_fields:
             raise ConfigError(
                 f"[search] names {name}, which the heads of {config.training.from_preset} decide that training begins "
