@@ -555,9 +555,9 @@ def test_canonical_directions_are_passed_on(canonical, shapes_data, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("float16", [False, True])
-def test_canonical_directions_are_served(canonical, shapes_data, tmp_path, float16):
+@pytest.mark.parametrize(("float16", "only"), [(False, None), (True, None), (False, "text")])
+def test_canonical_directions_are_served(canonical, shapes_data, tmp_path, float16, only):
     run = load_run(canonical[0])
     run.model.canonical.share.assign(0.5)
-    options = ExportOptions(float16=float16)
+    options = ExportOptions(only, float16)
     export_run(run, tmp_path / "models", data=shapes_data, options=options)  # refuses what differs from the model

@@ -10,7 +10,7 @@ from dafsn_tf.evaluation.embedding import Embedder, join_splits
 from dafsn_tf.export.options import ALL_SPLITS
 from dafsn_tf.progress import Write
 from dafsn_tf.retrieval import Encoder, Index
-from dafsn_tf.runs import Run, features_progress
+from dafsn_tf.runs import Run, features_progress, split_features
 
 
 def build_index(
@@ -20,7 +20,7 @@ def build_index(
 
     Args:
         run: its model may lack the frozen backbone.
-        encoder: of the run's complete model, whose backbone computes what the feature cache lacks.
+        encoder: of the run's complete model, whose backbone computes what the feature cache lacks, or of its heads.
         data: the prepared collection.
         split: a name, or "all".
         top_k: answers to a query.
@@ -35,6 +35,8 @@ def build_index(
     backbone = encoder.model.image_encoder.backbone  # with the weights of training: loading it has checked that
 
     def features(part: RecordSplit) -> FrozenFeatures | None:
+        if backbone is None:  # texts alone are served
+            return split_features(run, data, part, write)
         progress = features_progress(part.split, write) if write else None
         return cached_features(data, part, run.config.image, backbone, progress) if backbone.frozen else None
 

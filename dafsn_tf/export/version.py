@@ -2,8 +2,10 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import keras
+import tensorflow as tf
 
 from dafsn_tf.evaluation.fusion import Fusion
 from dafsn_tf.export.half_precision import HalfPrecision
@@ -15,7 +17,7 @@ from dafsn_tf.export.publishing import next_version
 from dafsn_tf.export.verification import Endpoints, verify
 from dafsn_tf.export.warmup import write_warmup
 from dafsn_tf.progress import Write
-from dafsn_tf.retrieval import Encoder, Index
+from dafsn_tf.retrieval import Encoder
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS
 from dafsn_tf.runs import Run, complete_model
 
@@ -65,9 +67,23 @@ def export_run(
     return to / str(number)
 
 
+class _Parts(tf.Module):
+    """What functions read, without the functions: those of pictures cannot be traced without a backbone.
+
+    Args:
+        parts: variables and tables, or what holds them.
+        owner: of the functions, who must not be forgotten meanwhile; what it holds beside is not exported.
+    """
+
+    def __init__(self, parts: list[Any], owner: Any) -> None:
+        super().__init__(name="parts")
+        self.parts = parts
+        self._owner = lambda: owner
+
+
 def served(
     run: Run, data: Path | None, options: ExportOptions, write: Write | None = None
-) -> tuple[Encoder | Index, Endpoints]:
+) -> tuple[tf.Module, Endpoints]:
     """Return what an export tracks, and its functions by signature; `serving_default` is the first."""
     model = run.model if options.only == "text" else complete_model(run)
     if options.float16:
@@ -75,11 +91,13 @@ def served(
     encoder = Encoder(model, run.text_preprocessor, Fusion.from_dict(run.fusion), options.max_pixels)
     text: Endpoints = {"encode_text": (encoder.encode_text, [TEXTS])}
     image: Endpoints = {"encode_image": (encoder.encode_image, [IMAGES])}
-    module = encoder
+    module: tf.Module = encoder
     if data:
-        module = build_index(run, encoder, data, options.split, options.top_k, write)
-        text["search"] = (module.search, [TEXTS])
-        image["search_by_image"] = (module.search_by_image, [IMAGES])
+        module = index = build_index(run, encoder, data, options.split, options.top_k, write)
+        text["search"] = (index.search, [TEXTS])
+        image["search_by_image"] = (index.search_by_image, [IMAGES])
     both: Endpoints = {**text, **image, "similarity": (encoder.similarity, [TEXTS, IMAGES])}
     chosen = {"text": text, "image": image, None: both}[options.only]
+    if options.only == "text":
+        module = _Parts([model, run.text_preprocessor, *module.variables], module)
     return module, {"serving_default": next(iter(chosen.values())), **chosen}
