@@ -41,8 +41,8 @@ class Encoder(tf.Module):
         """Return features of texts (n,).
 
         Returns:
-            `sentence_features` (n, D) of unit length, `word_features` (n, T, D), `word_mask` (n, T), `word_offsets`
-            (n, T, 2) bytes, `status` (n,).
+            `sentence_features` (n, D), or (n, D + L) with L canonical directions, of unit length, `word_features`
+            (n, T, D), `word_mask` (n, T), `word_offsets` (n, T, 2) bytes, `status` (n,).
         """
         texts = tf.ensure_shape(texts, [None])
         tokens = self.text_preprocessor(texts)
@@ -64,7 +64,7 @@ class Encoder(tf.Module):
         """Return features of encoded pictures (n,).
 
         Returns:
-            `image_features` (n, D) of unit length, `region_features` (n, R, D), `status` (n,).
+            `image_features` of unit length and the width of sentences', `region_features` (n, R, D), `status` (n,).
         """
         images = tf.ensure_shape(images, [None])
         decoded = self.image_preprocessor(images)
