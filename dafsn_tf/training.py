@@ -288,7 +288,7 @@ def _finish(
 
     Choices are made by all texts of the images that choices are made by.
     """
-    from dafsn_tf.evaluation.canonical import Split, fit_canonical
+    from dafsn_tf.evaluation.canonical import fit_canonical
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
     from dafsn_tf.models.vocabulary_expansion import with_added_words
@@ -302,16 +302,16 @@ def _finish(
     else:
         shutil.copyfile(best, aside)
     model, text, added = load_model(aside, compile=False), config.text, added_words(config, vocabulary)
-    if added:
-        model = with_added_words(model, vocabulary, added, text.embeddings)
-        write(f"{len(added)} words of {text.embeddings} beside the trained ones are known by their vectors")
+    fits_canonical = model.canonical is not None and config.loss.learns_sentences
     words = [*vocabulary, *added]
+    vectors: Any = vectors_by_id(config, words) if added or fits_canonical else None
+    if added:
+        model = with_added_words(model, vectors)
+        write(f"{len(added)} words of {text.embeddings} beside the trained ones are known by their vectors")
     embedder = Embedder(model, TextPreprocessor(words, text.max_words, text.oov_buckets))
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
-    fits_canonical = model.canonical is not None and config.loss.learns_sentences
     if fits_canonical:
-        train, validation_split = (Split(records[name], inputs[name]) for name in ("train", "validation"))
-        fit_canonical(embedder, train, validation_split, vectors_by_id(config, words), all_texts, write)
+        fit_canonical(embedder, records, inputs, vectors, all_texts, write)
     if added or fits_canonical:
         model.save(aside)
     (run / ADDED_WORDS).unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.attention import evaluate_attention
-from dafsn_tf.evaluation.canonical import Split, fit_canonical
+from dafsn_tf.evaluation.canonical import fit_canonical
 from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.evaluate import evaluate_run
 from dafsn_tf.export import ExportOptions, export_run
@@ -524,22 +524,15 @@ def test_canonical_directions_are_fitted_when_training_has_ended(canonical, shap
 def test_canonical_directions_have_no_say_where_validation_tells_nothing(canonical, shapes_data):
     run = load_run(canonical[0])
     run.model.canonical.share.assign(0.7)
-    splits = []
-    for name in ("train", "validation"):
-        records = open_split(shapes_data, name)
-        splits.append(Split(records, split_features(run, shapes_data, records)))
-    one = splits[1].records.at(np.array([0]))
-    one = replace(one, texts=[one.texts[0][:1]])
+    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
+    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    one = records["validation"].at(np.array([0]))
+    records["validation"] = replace(one, texts=[one.texts[0][:1]])
+    inputs["validation"] = inputs["validation"].at(np.array([0]))
     written: list[str] = []
     vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
-    fit_canonical(
-        Embedder(run.model, run.text_preprocessor),
-        splits[0],
-        Split(one, splits[1].inputs.at(np.array([0]))),
-        vectors,
-        run.config.evaluation,
-        written.append,
-    )
+    embedder = Embedder(run.model, run.text_preprocessor)
+    fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append)
     assert any(line.startswith("canonical directions have no say") for line in written)
     assert float(run.model.canonical.share.numpy()) == 0
 

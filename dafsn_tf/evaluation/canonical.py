@@ -1,7 +1,6 @@
 """How strong the ridge of canonical directions is, and what share they have beside what was learned: by validation."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit
-from dafsn_tf.evaluation.embedding import BATCH, Embedder, selection_sample
+from dafsn_tf.evaluation.embedding import BATCH, Embedder, selection_sample, word_ids_of
 from dafsn_tf.evaluation.evaluate import all_pairs_scores, fit_scores, fused_scores
 from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value
 from dafsn_tf.evaluation.scoring import sentence_scores
@@ -25,16 +24,13 @@ _LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding
 _MOST_TEXTS = 100_000  # that are fitted to; of a larger split the first of each image
 
 
-@dataclass(frozen=True)
-class Split:
-    """What is read of a split: its records, and the frozen features of its images."""
-
-    records: RecordSplit
-    inputs: ImageInputs
-
-
 def fit_canonical(
-    embedder: Embedder, train: Split, validation: Split, vectors: np.ndarray, config: EvaluationConfig, write: Write
+    embedder: Embedder,
+    records: Mapping[str, RecordSplit],
+    inputs: Mapping[str, ImageInputs],
+    vectors: np.ndarray,
+    config: EvaluationConfig,
+    write: Write,
 ) -> None:
     """Fit a model's canonical directions on the training split, and choose ridge and share on the validation split.
 
@@ -43,8 +39,8 @@ def fit_canonical(
 
     Args:
         embedder: of the model, which is changed; its tokeniser knows all words that the model does.
-        train: all its texts and variants of images are read.
-        validation: its images that choices are made by, with all their texts.
+        records: of "train", all whose texts are read, and "validation", whose images that choices are made by.
+        inputs: frozen features of the same, all variants of "train".
         vectors: (ids, d) word vectors by id, zero where there is none.
         config: of the choices.
         write: receives what was chosen, in a line.
@@ -52,21 +48,21 @@ def fit_canonical(
     model = embedder.model
     canonical = model.canonical
     canonical.share.assign(0.0)  # what was learned is scored by itself
-    texts = _fitted_texts(train.records)
-    write(f"fitting canonical directions of {len(train.records)} images and {sum(map(len, texts))} texts")
+    texts = _fitted_texts(records["train"])
+    write(f"fitting canonical directions of {len(texts)} images and {sum(map(len, texts))} texts")
     fit = CanonicalFit(
         _word_ids(embedder, texts),
         np.repeat(np.arange(len(texts)), [len(each) for each in texts]),
-        _vectors(model, train.inputs),
+        _vectors(model, inputs["train"]),
         vectors,
         1 + model.config.text.oov_buckets,
     )
-    records, inputs = selection_sample(validation.records, validation.inputs, config)
-    learned = embedder.embed_split(records, inputs)
+    validated, features = selection_sample(records["validation"], inputs["validation"], config)
+    learned = embedder.embed_split(validated, features)
     collection = learned.collection
     scores = all_pairs_scores(embedder, learned)  # the directions have no share yet
     base = fused_scores(embedder, learned, scores, fusion := fit_scores(embedder, learned, scores, config))
-    word_ids, image_vectors = _word_ids(embedder, records.texts), _vectors(model, inputs)[:, 0]
+    word_ids, image_vectors = _word_ids(embedder, validated.texts), _vectors(model, features)[:, 0]
 
     tried = []
     for ridge in RIDGES:
@@ -130,8 +126,7 @@ def _fitted_texts(records: RecordSplit) -> list[tuple[str, ...]]:
 
 def _word_ids(embedder: Embedder, texts_of_images: Sequence[Sequence[str]]) -> np.ndarray:
     texts = [text for texts in texts_of_images for text in texts]
-    parts = [embedder.text_preprocessor(tf.constant(texts[i : i + BATCH])) for i in range(0, len(texts), BATCH)]
-    return np.concatenate([part["word_ids"].numpy() for part in parts])
+    return word_ids_of(embedder.text_preprocessor, tf.constant(texts)).numpy()
 
 
 def _vectors(model: Any, inputs: ImageInputs) -> np.ndarray:
@@ -141,5 +136,5 @@ def _vectors(model: Any, inputs: ImageInputs) -> np.ndarray:
     return np.concatenate([standardizer(tf.cast(rows, tf.float32)).numpy() for rows in _batches(inputs.whole)])
 
 
-def _batches(rows: np.ndarray) -> list[Any]:
-    return [tf.constant(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH)]
+def _batches(rows: np.ndarray) -> Iterator[tf.Tensor]:
+    return (tf.constant(rows[start : start + BATCH]) for start in range(0, len(rows), BATCH))

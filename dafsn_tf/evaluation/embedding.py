@@ -144,6 +144,14 @@ class Embedder:
         return {"images": images, "regions": regions}
 
 
+def word_ids_of(text_preprocessor: Any, texts: tf.Tensor, batch: int = 1024) -> tf.Tensor:
+    """Return word ids (N, T) of texts (N,), T the longest text's."""
+    parts = [
+        text_preprocessor(texts[start : start + batch])["word_ids"] for start in range(0, max(len(texts), 1), batch)
+    ]
+    return trim_padding(tf.concat(parts, axis=0))
+
+
 def selection_sample(records: RecordSplit, inputs: Any, config: EvaluationConfig) -> tuple[RecordSplit, Any]:
     """Return the images of a validation split that choices are made by: often all, else some drawn by a fixed seed.
 

@@ -5,34 +5,30 @@ learned from the words of the training texts, tells where it would have moved ot
 et al., Skip-Thought Vectors, NIPS 2015).
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from dafsn_tf.data.word_vectors import word_vectors
 from dafsn_tf.models.dafsn import DAFSN
 
 _RIDGE = 0.1  # in parts of the vectors' mean variance
 
 
-def with_added_words(model: DAFSN, vocabulary: Sequence[str], added: Sequence[str], source: str) -> DAFSN:
+def with_added_words(model: DAFSN, vectors: np.ndarray) -> DAFSN:
     """Return a model, not compiled, that knows more words than it was trained on; everything else is the model's.
 
     Args:
         model: trained.
-        vocabulary: its words, in the order of their ids.
-        added: other words, all of which the source has; their ids follow.
-        source: word vectors, as `data.word_vectors` takes them; of the vocabulary's words some must have one.
+        vectors: (ids, d) word vectors by id, those of the added words last; zero for ids of the model that have none,
+            which must not be all.
     """
     with_backbone = model.image_encoder.backbone is not None
-    larger = DAFSN(model.config, model.vocabulary_size + len(added), model.num_classes, include_backbone=with_backbone)
+    larger = DAFSN(model.config, len(vectors), model.num_classes, include_backbone=with_backbone)
     larger.build()
     embeddings: Any = model.text_encoder.embedding.embeddings.numpy()
-    found, vectors = word_vectors(source, [*vocabulary, *added])
-    known = np.flatnonzero(found[: len(vocabulary)])
-    first = len(embeddings) - len(vocabulary)
-    rows = predicted_embeddings(vectors[: len(known)], embeddings[first + known], vectors[len(known) :])
+    own, others = vectors[: len(embeddings)], vectors[len(embeddings) :]
+    known = own.any(axis=1)
+    rows = predicted_embeddings(own[known], embeddings[known], others)
     grown = larger.text_encoder.embedding.embeddings
     for ours, theirs in zip(larger.weights, model.weights, strict=True):
         if ours is grown:

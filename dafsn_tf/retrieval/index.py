@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.errors import DataError
-from dafsn_tf.evaluation.embedding import Embeddings
+from dafsn_tf.evaluation.embedding import Embeddings, word_ids_of
 from dafsn_tf.layers import unit_vectors
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS, Encoder, with_status
 
@@ -59,7 +58,7 @@ class Index(tf.Module):
             self.words = _kept(embeddings.words, tf.float16)  # (N, T, D)
             self.word_mask = _kept(embeddings.word_mask, tf.bool)  # (N, T)
         else:
-            self.word_ids = _kept(_word_ids(encoder.text_preprocessor, self.texts), tf.int32)  # (N, T)
+            self.word_ids = _kept(word_ids_of(encoder.text_preprocessor, self.texts), tf.int32)  # (N, T)
 
     def __len__(self) -> int:
         """Return how many pictures there are."""
@@ -132,14 +131,6 @@ class Index(tf.Module):
     def _map(rerank: Any, rows: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         signature = (tf.TensorSpec([None], tf.int32), tf.TensorSpec([None], tf.float32))
         return tf.map_fn(rerank, rows, fn_output_signature=signature)
-
-
-def _word_ids(text_preprocessor: Any, texts: tf.Tensor, batch: int = 1024) -> tf.Tensor:
-    """Return word ids (N, T) of texts (N,), T the longest text's."""
-    parts = [
-        text_preprocessor(texts[start : start + batch])["word_ids"] for start in range(0, max(len(texts), 1), batch)
-    ]
-    return trim_padding(tf.concat(parts, axis=0))
 
 
 def _kept(values: Any, dtype: tf.DType) -> tf.Variable:

@@ -33,20 +33,20 @@ def test_words_with_one_known_vector_alone_have_its_embedding():
 
 
 @pytest.fixture
-def known(tmp_path):
-    """Return a trained model, its words and those of a file of vectors."""
+def known():
+    """Return a trained model, its words, those that are added, and vectors by id; every other word has one."""
     model = tiny_model()
     model.fit(tf.data.Dataset.from_tensors(batch()), verbose=0)
     words = tuple(f"word{number}" for number in range(16))
-    random, others = np.random.default_rng(0), ("other", "third")
-    lines = [f"{word} {' '.join(map(str, random.normal(size=3)))}" for word in (*words[::2], *others)]
-    (tmp_path / "vectors.txt").write_text("\n".join(lines))
-    return model, words, others, str(tmp_path / "vectors.txt")
+    vectors = np.random.default_rng(0).normal(size=(model.vocabulary_size + 2, 3))
+    vectors[: model.vocabulary_size - len(words)] = 0  # padding and out-of-vocabulary ids
+    vectors[model.vocabulary_size - len(words) + 1 : model.vocabulary_size : 2] = 0
+    return model, words, ("other", "third"), vectors
 
 
 def test_a_model_answers_as_before_and_knows_the_added_words(known):
-    model, words, others, source = known
-    larger = with_added_words(model, words, others, source)
+    model, _, _, vectors = known
+    larger = with_added_words(model, vectors)
     data = batch(seed=1)
     for name, values in model(data).items():
         np.testing.assert_allclose(larger(data)[name], values, atol=1e-6, err_msg=name)
@@ -57,8 +57,8 @@ def test_a_model_answers_as_before_and_knows_the_added_words(known):
 
 
 def test_a_model_that_is_passed_on_keeps_its_added_words_apart(known, tmp_path):
-    model, words, others, source = known
-    larger = with_added_words(model, words, others, source)
+    model, words, others, vectors = known
+    larger = with_added_words(model, vectors)
     info = {"dataset": "toy", "classes": ["a", "b", "c"], "documents": False, "seed": 0, "backbone_fingerprint": None}
     larger.assets = Assets((*words, *others), {"weight": 0.5}, info, added=2)
     folder = larger.save_to_preset(tmp_path / "toy")
