@@ -1,16 +1,19 @@
 """From a configuration and a prepared collection to a run folder, by `model.fit`."""
 
+import contextlib
 import dataclasses
 import json
 import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dafsn_tf.config import Config, load_config
+from dafsn_tf.data.locking import locked
 from dafsn_tf.data.records import Manifest, RecordSplit
 from dafsn_tf.errors import RunError
 from dafsn_tf.fitting import (
@@ -84,38 +87,58 @@ def train(
         "seed": seed,
         "backbone_fingerprint": None if config.image.trains_backbone else backbone.fingerprint(),  # heads fit no other
     }
-    if resume:
-        info = _check_same(run, config, identity)
-        if "result" in info:
-            return info["result"]
+    with contextlib.ExitStack() as held:
+        if resume:
+            info = _check_same(run, config, identity)
+            if "result" in info:
+                return info["result"]
+            held.enter_context(_only_training(run))
+        state = _state(run)
+        source = None if state["epochs_done"] else source_heads(config, backbone)
+        inputs = image_inputs(config, data, records, backbone, write)
+        vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
+        if not resume:
+            ancestry = [one for one in _ancestry(source) if one["collection"] != manifest.digest]
+            _tell_of_ancestry(ancestry, manifest, write)
+            run.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_only_training(run))
+            _check_unused(run)  # another training may have begun there since
+            _begin(run, config, identity | {"derived_from": ancestry}, manifest, vocabulary)
+        keras.utils.set_random_seed(seed)
+        text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
+        _tell_of_long_texts(records["train"], config.text.max_words, write)
+        _tell_of_large_classes(records["train"], write)
+        hint = shipped_heads_hint(config, records["train"], vocabulary)
+        if hint:
+            write(hint)
+        config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
+        try:
+            if state["epochs_done"]:
+                model = load_model(checkpoint(run, state["epochs_done"]))
+            else:
+                model = initial_model(config, vocabulary, records["train"], inputs["train"], source, write)
+            _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
+        except Exception:
+            if not state["epochs_done"]:
+                shutil.rmtree(run, ignore_errors=True)  # what it holds so far would only be in the way of another try
+            raise
+        return _finish(config, vocabulary, records, inputs, run, state, write)
 
-    state = _state(run)
-    source = None if state["epochs_done"] else source_heads(config, backbone)
-    inputs = image_inputs(config, data, records, backbone, write)
-    vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
-    if not resume:
-        ancestry = [one for one in _ancestry(source) if one["collection"] != manifest.digest]
-        _tell_of_ancestry(ancestry, manifest, write)
-        _begin(run, config, identity | {"derived_from": ancestry}, manifest, vocabulary)
-    keras.utils.set_random_seed(seed)
-    text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
-    _tell_of_long_texts(records["train"], config.text.max_words, write)
-    _tell_of_large_classes(records["train"], write)
-    hint = shipped_heads_hint(config, records["train"], vocabulary)
-    if hint:
-        write(hint)
-    config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
+
+@contextlib.contextmanager
+def _only_training(run: Path) -> Iterator[None]:
+    """Hold a run folder against a second training.
+
+    Raises:
+        RunError: another process trains there.
+    """
+    descriptor = os.open(run, os.O_RDONLY)
     try:
-        if state["epochs_done"]:
-            model = load_model(checkpoint(run, state["epochs_done"]))
-        else:
-            model = initial_model(config, vocabulary, records["train"], inputs["train"], source, write)
-        _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
-    except Exception:
-        if not state["epochs_done"]:
-            shutil.rmtree(run, ignore_errors=True)  # what it holds so far would only be in the way of another try
-        raise
-    return _finish(config, vocabulary, records, inputs, run, state, write)
+        if not locked(descriptor, run):
+            raise RunError(f"Another process trains in {run}: wait until it has ended, or choose another folder.")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _check_unused(run: Path) -> None:
@@ -140,7 +163,6 @@ def _check_same(run: Path, config: Config, identity: dict[str, Any]) -> dict[str
 
 def _begin(run: Path, config: Config, identity: dict[str, Any], manifest: Manifest, vocabulary: list[str]) -> None:
     """Write what identifies the run; run.json, which makes the folder one, comes last."""
-    run.mkdir(parents=True, exist_ok=True)
     (run / VOCABULARY).write_text("\n".join(vocabulary), encoding="utf-8")
     (run / "config.toml").write_text(config.to_toml(), encoding="utf-8")
     write_json(
@@ -288,6 +310,7 @@ def _finish(
 
     Choices are made by all texts of the images that choices are made by.
     """
+    started = time.monotonic()
     from dafsn_tf.evaluation.canonical import fit_canonical
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
@@ -331,7 +354,7 @@ def _finish(
         "selection": selection,
         "validation_images": images,
         "validation": validation,
-        "seconds": state["seconds"],
+        "seconds": round(state["seconds"] + time.monotonic() - started, 1),
         "parameters": model.count_params(),
     }
     write_json(run / "run.json", info)

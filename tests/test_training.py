@@ -1,5 +1,6 @@
 import contextlib
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from dafsn_tf import callbacks
 from dafsn_tf.config import Config, load_config
+from dafsn_tf.data.locking import locked
 from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
@@ -105,12 +107,30 @@ def killed_in_epoch(number, monkeypatch):
 def test_a_process_of_its_own_goes_on_with_an_interrupted_run(shapes_data, tmp_path, monkeypatch):
     with killed_in_epoch(2, monkeypatch):
         train(tiny_config("training.epochs=2"), shapes_data, tmp_path / "run", write=lambda line: None)
+    holder = os.open(tmp_path / "run", os.O_RDONLY)
+    assert locked(holder, tmp_path / "run")  # another process goes on with it
+    with pytest.raises(RunError, match=r"Another process trains in .*run: wait"):
+        train(tiny_config("training.epochs=2"), shapes_data, tmp_path / "run", resume=True)
+    os.close(holder)
     values = [argument for value in [*TINY, "training.epochs=2"] for argument in ("--set", value)]
     command = [sys.executable, "-m", "dafsn_tf.cli.main", "train", "--config", "shapes", *values]
     folders = ["--data", str(shapes_data), "--run", str(tmp_path / "run")]
     finished = subprocess.run([*command, *folders, "--resume"], capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
     assert load_run(tmp_path / "run").info["result"]["epochs"] == 2
+
+
+def test_a_folder_in_which_another_training_began_meanwhile_is_left_alone(shapes_data, tmp_path, monkeypatch):
+    def vocabulary_while_another_begins(*arguments):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "run.json").write_text("another's")
+        return training_vocabulary(*arguments)
+
+    monkeypatch.setattr("dafsn_tf.training.training_vocabulary", vocabulary_while_another_begins)
+    with pytest.raises(RunError, match="exists and is not empty"):
+        train(tiny_config(), shapes_data, tmp_path / "run", write=lambda line: None)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+    assert (tmp_path / "run" / "run.json").read_text() == "another's"
 
 
 @pytest.mark.slow
@@ -535,6 +555,20 @@ def test_canonical_directions_have_no_say_where_validation_tells_nothing(canonic
     fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append)
     assert any(line.startswith("canonical directions have no say") for line in written)
     assert float(run.model.canonical.share.numpy()) == 0
+
+
+def test_canonical_directions_of_a_large_collection_are_fitted_to_a_part_of_it(canonical, shapes_data, monkeypatch):
+    run = load_run(canonical[0])
+    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
+    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    monkeypatch.setattr("dafsn_tf.evaluation.canonical._MOST_IMAGES", 20)
+    monkeypatch.setattr("dafsn_tf.evaluation.canonical._MOST_TEXTS", 40)
+    written: list[str] = []
+    vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
+    embedder = Embedder(run.model, run.text_preprocessor)
+    fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append)
+    assert written[0] == "fitting canonical directions of 20 images and 40 texts"
+    assert run.model.canonical.image_map.numpy().any()
 
 
 def test_canonical_directions_are_passed_on(canonical, shapes_data, tmp_path):

@@ -21,7 +21,8 @@ RIDGES = (0.1, 0.3, 1.0)
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of the standardised canonical score beside the fused one
 _LARGEST_SHARE = 0.95
 _LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding
-_MOST_TEXTS = 100_000  # that are fitted to; of a larger split the first of each image
+_MOST_IMAGES = 50_000  # that are fitted to; of a larger split, evenly spaced ones
+_MOST_TEXTS = 100_000  # of these; of more, the first of each image
 
 
 def fit_canonical(
@@ -39,7 +40,8 @@ def fit_canonical(
 
     Args:
         embedder: of the model, which is changed; its tokeniser knows all words that the model does.
-        records: of "train", all whose texts are read, and "validation", whose images that choices are made by.
+        records: of "train", of which at most 50,000 images and about 100,000 texts are fitted to, and "validation",
+            whose images that choices are made by.
         inputs: frozen features of the same, all variants of "train".
         vectors: (ids, d) word vectors by id, zero where there is none.
         config: of the choices.
@@ -48,12 +50,14 @@ def fit_canonical(
     model = embedder.model
     canonical = model.canonical
     canonical.share.assign(0.0)  # what was learned is scored by itself
-    texts = _fitted_texts(records["train"])
+    images = len(records["train"])
+    fitted = np.linspace(0, images - 1, min(images, _MOST_IMAGES)).astype(int)
+    texts = _fitted_texts([records["train"].texts[image] for image in fitted])
     write(f"fitting canonical directions of {len(texts)} images and {sum(map(len, texts))} texts")
     fit = CanonicalFit(
         _word_ids(embedder, texts),
         np.repeat(np.arange(len(texts)), [len(each) for each in texts]),
-        _vectors(model, inputs["train"]),
+        _vectors(model, inputs["train"], fitted),
         vectors,
         1 + model.config.text.oov_buckets,
     )
@@ -62,7 +66,7 @@ def fit_canonical(
     collection = learned.collection
     scores = all_pairs_scores(embedder, learned)  # the directions have no share yet
     base = fused_scores(embedder, learned, scores, fusion := fit_scores(embedder, learned, scores, config))
-    word_ids, image_vectors = _word_ids(embedder, validated.texts), _vectors(model, features)[:, 0]
+    word_ids, image_vectors = _word_ids(embedder, validated.texts), _vectors(model, features, np.arange(len(validated)))[:, 0]
 
     tried = []
     for ridge in RIDGES:
@@ -118,10 +122,10 @@ def _standard(scores: np.ndarray) -> np.ndarray:
     return (scores - scores.mean()) / scores.std()
 
 
-def _fitted_texts(records: RecordSplit) -> list[tuple[str, ...]]:
+def _fitted_texts(texts: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Return the texts of each image that are fitted to."""
-    most = max(_MOST_TEXTS // len(records), 1) if sum(map(len, records.texts)) > _MOST_TEXTS else None
-    return [tuple(texts[:most]) for texts in records.texts]
+    most = max(_MOST_TEXTS // len(texts), 1) if sum(map(len, texts)) > _MOST_TEXTS else None
+    return [each[:most] for each in texts]
 
 
 def _word_ids(embedder: Embedder, texts_of_images: Sequence[Sequence[str]]) -> np.ndarray:
@@ -129,11 +133,12 @@ def _word_ids(embedder: Embedder, texts_of_images: Sequence[Sequence[str]]) -> n
     return word_ids_of(embedder.text_preprocessor, tf.constant(texts)).numpy()
 
 
-def _vectors(model: Any, inputs: ImageInputs) -> np.ndarray:
-    """Return the standardised global vectors (B, V, C') of all variants of a split's images."""
+def _vectors(model: Any, inputs: ImageInputs, images: np.ndarray) -> np.ndarray:
+    """Return the standardised global vectors (n, V, C') of all variants of the images at `images` (n,)."""
     assert isinstance(inputs, FrozenFeatures)
     standardizer = model.image_encoder.global_standardizer
-    return np.concatenate([standardizer(tf.cast(rows, tf.float32)).numpy() for rows in _batches(inputs.whole)])
+    batches = (inputs.whole[images[start : start + BATCH]] for start in range(0, len(images), BATCH))
+    return np.concatenate([standardizer(tf.cast(rows, tf.float32)).numpy() for rows in batches])
 
 
 def _batches(rows: np.ndarray) -> Iterator[tf.Tensor]:

@@ -11,6 +11,7 @@ from dafsn_tf.models.transfer import begin_from, check_fits, joined_vocabulary
 
 SIZES = [
     "model.dim=8",
+    "model.canonical_dim=0",
     "text.embedding_dim=6",
     "text.oov_buckets=2",
     "image.image_size=75",
