@@ -66,7 +66,8 @@ def fit_canonical(
     collection = learned.collection
     scores = all_pairs_scores(embedder, learned)  # the directions have no share yet
     base = fused_scores(embedder, learned, scores, fusion := fit_scores(embedder, learned, scores, config))
-    word_ids, image_vectors = _word_ids(embedder, validated.texts), _vectors(model, features, np.arange(len(validated)))[:, 0]
+    word_ids = _word_ids(embedder, validated.texts)
+    image_vectors = _vectors(model, features, np.arange(len(validated)))[:, 0]
 
     tried = []
     for ridge in RIDGES:
