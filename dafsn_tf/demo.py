@@ -20,6 +20,7 @@ from dafsn_tf.errors import DataError
 
 SHOWN = 5  # test captions asked over gRPC
 MARK = "demo.toml"  # tells a demo's folder from a user's
+KEPT = "looked-at"  # in it: what pictures of one's own look like
 
 
 def run_demo(
@@ -88,7 +89,7 @@ def _clear(out: Path, config: Config) -> None:
 def mark(out: Path) -> None:
     """Make a demo's folder, which a later demo may replace; what holds something else already is left unmarked."""
     out.mkdir(parents=True, exist_ok=True)
-    if not any(out.iterdir()):
+    if all(path.name == KEPT for path in out.iterdir()):
         (out / MARK).touch()
 
 

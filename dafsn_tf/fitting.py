@@ -1,7 +1,7 @@
 """What a training is made of: its inputs, its words, the model it begins with, and epochs that validation judges."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,12 +118,17 @@ def added_words(config: Config, vocabulary: Sequence[str]) -> list[str]:
 
     if config.text.embeddings == "none" or not config.text.added_words:
         return []
-    there = set(vocabulary)
-    words = dict.fromkeys(source_words(config.text.embeddings))
-    if there.isdisjoint(words):
-        return []
-    others = whole_words(word for word in words if word not in there)
-    return list(islice(others, config.text.added_words))
+    there, met, words = set(vocabulary), set(), source_words(config.text.embeddings)
+
+    def others() -> Iterator[str]:
+        for word in words:
+            if word not in there and word not in met:
+                yield word
+            met.add(word)
+
+    added = list(islice(whole_words(others()), config.text.added_words))  # no further line of a file is read
+    known = not there.isdisjoint(met) or any(word in there for word in words)
+    return added if known else []
 
 
 def vectors_by_id(config: Config, words: Sequence[str]) -> np.ndarray:

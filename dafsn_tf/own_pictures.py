@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from dafsn_tf.preprocessing.status import Status
 from dafsn_tf.progress import progress_lines
 from dafsn_tf.reporting.attention import attention_figure, word_attentions, write_figure
 from dafsn_tf.reporting.pictures import Found, gallery
-from dafsn_tf.retrieval import Encoder, Index
+from dafsn_tf.retrieval import Encoder, Index, PictureCache, PictureFeatures
 from dafsn_tf.runs import Run, complete_model
 
 _BATCH = 16
+_BLOCK = 256  # pictures whose features are kept together
 _SHOWN = 5
 
 _log = logging.getLogger(__name__)
@@ -50,30 +51,59 @@ class PictureFolder:
         run: with a text encoder whose words the questions are in.
         folder: of pictures; their files end in one of `data.pictures.SUFFIXES`.
         write: receives progress, a line at a time.
+        kept: folder of a `retrieval.PictureCache`, from which come the pictures that an earlier search looked at, were
+            it interrupted.
 
     Raises:
         DataError: no such folder, or no usable picture in it.
         WeightsError: the frozen backbone's weights cannot be had, or are not those of training.
     """
 
-    def __init__(self, run: Run, folder: Path, write: Callable[[str], None] = print) -> None:
+    def __init__(self, run: Run, folder: Path, write: Callable[[str], None] = print, kept: Path | None = None) -> None:
         files = picture_files(folder)
-        self.encoder = Encoder(complete_model(run), run.text_preprocessor, Fusion.from_dict(run.fusion))
-        self.files: list[Path] = []
-        images, regions = [], []
+        model = complete_model(run)
+        self.encoder = Encoder(model, run.text_preprocessor, Fusion.from_dict(run.fusion))
+        anywhere = replace(run.config, image=replace(run.config.image, weights="imagenet"))  # wherever weights lie
+        cache = PictureCache(kept, model, anywhere.to_toml()) if kept else None
+        known = cache.find(files) if cache else {}
+        if known:
+            write(f"{len(known)} of {len(files)} pictures were looked at by an earlier search ({kept})")
+        new = [file for file in files if file not in known]
         progress = progress_lines("looked at", "pictures", write)
-        for start in range(0, len(files), _BATCH):
-            if batch := list(_usable(files[start : start + _BATCH])):
-                encoded = self.encoder.encode_image(tf.constant([picture for _, picture in batch]))
-                kept = encoded["status"].numpy() == Status.OK
-                self.files += [path for (path, _), ok in zip(batch, kept, strict=True) if ok]
-                images.append(encoded["image_features"].numpy()[kept])
-                regions.append(encoded["region_features"].numpy()[kept].astype("float16"))
-            progress(min(start + _BATCH, len(files)), len(files))
+        for start in range(0, len(new), _BLOCK):
+            block: dict[Path, PictureFeatures] = {}
+            for first in range(start, min(start + _BLOCK, len(new)), _BATCH):
+                block |= self._features(new[first : first + _BATCH])
+                progress(min(first + _BATCH, len(new)), len(new))
+            known |= block
+            if cache:
+                try:
+                    cache.keep(block)
+                except OSError as error:
+                    _log.warning("%s: what pictures look like is not kept, the next search begins anew.", error)
+                    cache = None
+        self.files = [file for file in files if file in known]
         if not self.files:
             raise DataError(f"None of the {len(files)} picture files in {folder} can be read as a picture.")
-        self._index = _index(self.encoder, np.concatenate(images), np.concatenate(regions), self.files)
+        images, regions = (np.stack(parts) for parts in zip(*(known[file] for file in self.files), strict=True))
+        self._index = _index(self.encoder, images, regions, self.files)
         self._place = {str(path): path for path in self.files}
+
+    def _features(self, files: Sequence[Path]) -> dict[Path, PictureFeatures]:
+        """Return the features of those files that hold a usable picture."""
+        batch = list(_usable(files))
+        if not batch:
+            return {}
+        encoded = {
+            name: values.numpy()
+            for name, values in self.encoder.encode_image(tf.constant([picture for _, picture in batch])).items()
+        }
+        rows = zip(encoded["image_features"], encoded["region_features"].astype("float16"), strict=True)
+        return {
+            path: PictureFeatures(*row)
+            for (path, _), status, row in zip(batch, encoded["status"], rows, strict=True)
+            if status == Status.OK
+        }
 
     def search(self, queries: Sequence[str]) -> list[list[Hit]]:
         """Return the pictures that texts ask for, best first; nothing for a text without a word."""

@@ -1,11 +1,14 @@
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from dafsn_tf.cli.main import app
 from dafsn_tf.config import Config
+from dafsn_tf.data.pictures import normalize_picture
 from dafsn_tf.data.sources.shapes import scene
 from dafsn_tf.demo import MARK, _clear, mark
 from dafsn_tf.errors import DataError
@@ -51,6 +54,55 @@ def test_what_cannot_be_read_is_passed_over_by_name(folder, caplog):
         (alone / "half.png").unlink()
     assert len(found.files) == len(SCENES) // 2
     assert "half.png is passed over" in caplog.text
+
+
+def test_another_search_takes_what_the_first_looked_at(folder, pictures, tmp_path, monkeypatch):
+    copies = tmp_path / "copies"
+    shutil.copytree(folder, copies)
+    model, kept, texts = load_run("shapes"), tmp_path / "kept", [item.texts[0] for item in SCENES]
+    monkeypatch.setattr("dafsn_tf.own_pictures._BLOCK", 8)
+    looked_at: list[bytes] = []
+    limit = 18
+
+    def reading(content):
+        looked_at.append(content)
+        if len(looked_at) == limit:
+            raise KeyboardInterrupt
+        return normalize_picture(content)
+
+    def search():
+        looked_at.clear()
+        return PictureFolder(model, copies, write=lambda line: None, kept=kept).search(texts)
+
+    monkeypatch.setattr("dafsn_tf.own_pictures.normalize_picture", reading)
+    with pytest.raises(KeyboardInterrupt):
+        search()
+    first = search()  # two blocks of eight had been kept
+    assert len(looked_at) == len(SCENES) + 1 - 16 + 1  # all files but those, and the broken one that is tried anew
+    again = search()
+    assert looked_at == [b"no picture"]
+    assert again == first
+    for ours, theirs in zip(again, pictures.search(texts), strict=True):
+        assert ours[0].path.name == theirs[0].path.name
+        assert ours[0].score == pytest.approx(theirs[0].score, abs=1e-3)
+
+    (copies / "0.PNG").write_bytes(SCENES[1].image)  # changed since
+    (copies / "2.PNG").unlink()
+    block = next(kept.rglob("*.npz"))
+    with np.load(block) as stored:
+        lost = len(stored["keys"])
+    block.write_bytes(b"cut off")
+    names = {hit.path.name for row in search() for hit in row}
+    assert lost <= len(looked_at) <= lost + 2  # it may have held a picture that has gone or changed
+    assert SCENES[1].image in looked_at
+    assert "2.PNG" not in names
+
+
+def test_what_cannot_be_kept_is_said_and_found_all_the_same(folder, tmp_path, caplog):
+    (tmp_path / "file").write_text("no folder")
+    found = PictureFolder(load_run("shapes"), folder, write=lambda line: None, kept=tmp_path / "file")
+    assert len(found.files) == len(SCENES)
+    assert "is not kept" in caplog.text
 
 
 def test_a_text_without_a_word_finds_nothing_and_its_neighbour_is_answered(pictures, tmp_path):

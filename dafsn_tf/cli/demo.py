@@ -50,11 +50,11 @@ def demo(
     if overrides:
         raise ConfigError("--set configures training; with --images nothing is trained.")
     picture_files(images)  # refused before any work is done for it
-    from dafsn_tf.demo import mark
+    from dafsn_tf.demo import KEPT, mark
     from dafsn_tf.own_pictures import PictureFolder
     from dafsn_tf.runs import load_run
 
-    folder = PictureFolder(load_run(model or "flickr8k", weights), images, write=say)
+    folder = PictureFolder(load_run(model or "flickr8k", weights), images, write=say, kept=out / KEPT)
     mark(out)
     for number, queries in enumerate([text] if text else _asked(), start=1):
         hits = folder.search(queries)
