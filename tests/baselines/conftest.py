@@ -7,6 +7,7 @@ from PIL import Image
 
 COLOURS = {"red": (220, 40, 30), "green": (40, 200, 60), "blue": (40, 60, 220)}
 WORDS_A_TEXT = 6
+WIDTHS = {"mixed7": 768, "mixed8": 1280, "mixed9": 2048, "mixed10": 2048}  # channels of Inception-v3
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +68,11 @@ def toy_split():
 class ColourBackbone:
     """Stands in for Inception-v3: the mean colour, repeated to as many channels as the network has."""
 
-    grid, region_channels, global_channels = 1, 768, 2048
-    global_widths = (2048,)
+    grid, region_channels = 1, 768
+
+    def __init__(self, config):
+        self.global_widths = tuple(WIDTHS[layer] for layer in config.global_layer.split("+"))
+        self.global_channels = sum(self.global_widths)
 
     def fingerprint(self):
         return "c" * 64
@@ -89,7 +93,7 @@ def colour_backbone():
 
     with pytest.MonkeyPatch.context() as patch:
         for module in (dafsn_tf.baselines.inputs, dafsn_tf.runs, dafsn_tf.training):
-            patch.setattr(module, "load_backbone", lambda config: ColourBackbone())
+            patch.setattr(module, "load_backbone", ColourBackbone)
         yield
 
 
