@@ -4,7 +4,7 @@ FOLDER/
   config.toml       the configuration
   vocabulary.txt    one word a line, those of training
   added_words.txt   one word a line, others that are known by their vectors, if any
-  heads.npz         weights of everything but a frozen backbone, kernels in float16
+  heads.npz         weights of everything but a frozen backbone, kernels in float16; factors of added words' rows
   fusion.json       how scores are mixed
   run.json          data set, classes, seed, fingerprint of the frozen backbone, figures
   README.md         the model card
@@ -26,7 +26,11 @@ from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import RunError, WeightsError
 from dafsn_tf.layers.backbones import INCEPTION_FILE, NAME_WEIGHTS
 from dafsn_tf.models.dafsn import DAFSN
+from dafsn_tf.models.factored_rows import factor
 from dafsn_tf.pretrained import ADDED_WORDS, HEADS, read_added_words, shipped_models
+
+_TABLES = ("text_encoder/0", "canonical/0")  # weights with a row a word
+_FACTORS = ("added/words", "added/columns")  # their product has the rows of added words, of one table after the other
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,7 @@ def save_preset(model: DAFSN, folder: str | Path, terms: str = "") -> Path:
     aside = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    arrays: dict[str, Any] = {name: _narrow(array) for name, array in _weights(model)}
-    np.savez_compressed(aside / HEADS, **arrays)
+    np.savez_compressed(aside / HEADS, **_stored(dict(_weights(model)), model.assets.added))
     (aside / "config.toml").write_text(_portable(model.config).to_toml(), encoding="utf-8")
     trained = model.assets.trained_words
     (aside / "vocabulary.txt").write_text("\n".join(trained), encoding="utf-8")
@@ -122,7 +125,7 @@ def load_heads(folder: Path) -> DAFSN:
     vocabulary = [*(folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n"), *added]
     fusion = json.loads((folder / "fusion.json").read_text(encoding="utf-8"))
     with np.load(folder / HEADS) as stored:
-        weights = {name: stored[name].astype("float32") for name in stored.files}
+        weights = _complete({name: stored[name].astype("float32") for name in stored.files})
     classes = len(info["classes"]) if any(name.startswith("classifier/") for name in weights) else 0
     model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
     model.build()
@@ -203,6 +206,28 @@ def _weights(model: DAFSN) -> Iterable[tuple[str, np.ndarray]]:
     for name, layer in model.heads().items():
         for number, array in enumerate(layer.get_weights()):
             yield f"{name}/{number}", array
+
+
+def _stored(weights: dict[str, np.ndarray], added: int) -> dict[str, Any]:
+    """Return weights as they are kept: narrow, rows of the `added` last words as factors where that is smaller."""
+    tables = [name for name in _TABLES if name in weights]
+    factors = factor(np.concatenate([weights[name][-added:] for name in tables], axis=1)) if added else None
+    if factors is None:
+        return {name: _narrow(array) for name, array in weights.items()}
+    shorter = weights | {name: weights[name][:-added] for name in tables}
+    return {name: _narrow(array) for name, array in shorter.items()} | dict(zip(_FACTORS, factors, strict=True))
+
+
+def _complete(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return weights with the rows of added words, which were kept as factors or as they are."""
+    weights = {name: array for name, array in stored.items() if name not in _FACTORS}
+    if len(weights) < len(stored):
+        left, right = (stored[name] for name in _FACTORS)
+        tables = [name for name in _TABLES if name in weights]
+        widths = [weights[name].shape[1] for name in tables]
+        parts = np.split(left @ right, np.cumsum(widths)[:-1], axis=1)
+        weights |= {name: np.concatenate([weights[name], part]) for name, part in zip(tables, parts, strict=True)}
+    return weights
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

@@ -70,3 +70,20 @@ def test_a_model_that_is_passed_on_keeps_its_added_words_apart(known, tmp_path):
     again = load_heads(folder)
     assert again.assets.vocabulary == (*words, *others)
     assert again.assets.trained_words == words
+
+
+def test_what_is_passed_on_grows_by_the_vectors_of_added_words_alone(known, tmp_path):
+    model, words, _, vectors = known
+    rng, others = np.random.default_rng(1), [f"other{number}" for number in range(2000)]
+    many = np.concatenate([vectors[: len(vectors) - 2], rng.normal(size=(2000, vectors.shape[1]))]).astype("float32")
+    info = {"dataset": "toy", "classes": ["a", "b", "c"], "documents": False, "seed": 0, "backbone_fingerprint": None}
+    sizes = {}
+    for name, larger, added in (("few", model, []), ("many", with_added_words(model, many), others)):
+        larger.assets = Assets((*words, *added), {"weight": 0.5}, info, added=len(added))
+        sizes[name] = (larger.save_to_preset(tmp_path / name) / "heads.npz").stat().st_size
+    width = larger.config.text.embedding_dim
+    assert vectors.shape[1] + 1 < width
+    assert sizes["many"] - sizes["few"] < 2 * 2000 * (vectors.shape[1] + 1) + 4096
+    ours, theirs = larger.text_encoder, load_heads(tmp_path / "many").text_encoder
+    expected = ours.embedding.embeddings.numpy()
+    np.testing.assert_allclose(theirs.embedding.embeddings.numpy(), expected, atol=2e-3 * np.abs(expected).max())
