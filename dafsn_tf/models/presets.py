@@ -30,7 +30,9 @@ from dafsn_tf.models.factored_rows import factor
 from dafsn_tf.pretrained import ADDED_WORDS, HEADS, read_added_words, shipped_models
 
 _TABLES = ("text_encoder/0", "canonical/0")  # weights with a row a word
-_FACTORS = ("added/words", "added/columns")  # their product has the rows of added words, of one table after the other
+_IDF = "canonical/1"  # of every word
+_FACTORS = ("added/words", "added/columns")  # their product has rows of added words, of one table beside the other
+_UNSEEN, _SEEN_ROWS = "added/unseen", "added/rows"  # which of the added words' rows these are, and the other rows
 
 
 @dataclass(frozen=True)
@@ -209,25 +211,33 @@ def _weights(model: DAFSN) -> Iterable[tuple[str, np.ndarray]]:
 
 
 def _stored(weights: dict[str, np.ndarray], added: int) -> dict[str, Any]:
-    """Return weights as they are kept: narrow, rows of the `added` last words as factors where that is smaller."""
+    """Return weights as they are kept: narrow, rows of the `added` last words as factors where that is smaller.
+
+    Rows of those that stand in training texts all the same, too rarely to be trained, do not follow from vectors alone.
+    """
     tables = [name for name in _TABLES if name in weights]
-    factors = factor(np.concatenate([weights[name][-added:] for name in tables], axis=1)) if added else None
+    rows = np.concatenate([weights[name][-added:] for name in tables], axis=1) if added else np.zeros((0, 1))
+    rarity = weights[_IDF][-added:] if _IDF in weights else np.ones(added)
+    unseen = rarity == rarity.max(initial=0)
+    factors = factor(rows[unseen])
     if factors is None:
         return {name: _narrow(array) for name, array in weights.items()}
-    shorter = weights | {name: weights[name][:-added] for name in tables}
-    return {name: _narrow(array) for name, array in shorter.items()} | dict(zip(_FACTORS, factors, strict=True))
+    shorter = weights | {name: weights[name][:-added] for name in tables} | {_SEEN_ROWS: rows[~unseen]}
+    kept = {name: _narrow(array) for name, array in shorter.items()}
+    return kept | dict(zip(_FACTORS, factors, strict=True)) | {_UNSEEN: unseen}
 
 
 def _complete(stored: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return weights with the rows of added words, which were kept as factors or as they are."""
-    weights = {name: array for name, array in stored.items() if name not in _FACTORS}
-    if len(weights) < len(stored):
-        left, right = (stored[name] for name in _FACTORS)
-        tables = [name for name in _TABLES if name in weights]
-        widths = [weights[name].shape[1] for name in tables]
-        parts = np.split(left @ right, np.cumsum(widths)[:-1], axis=1)
-        weights |= {name: np.concatenate([weights[name], part]) for name, part in zip(tables, parts, strict=True)}
-    return weights
+    if _UNSEEN not in stored:
+        return stored
+    left, right = (stored.pop(name) for name in _FACTORS)
+    unseen = stored.pop(_UNSEEN).astype(bool)
+    rows = np.empty((len(unseen), right.shape[1]), "float32")
+    rows[unseen], rows[~unseen] = left @ right, stored.pop(_SEEN_ROWS)
+    tables = [name for name in _TABLES if name in stored]
+    parts = np.split(rows, np.cumsum([stored[name].shape[1] for name in tables])[:-1], axis=1)
+    return stored | {name: np.concatenate([stored[name], part]) for name, part in zip(tables, parts, strict=True)}
 
 
 def _narrow(array: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@ import pytest
 import tensorflow as tf
 from test_dafsn import batch, tiny_model
 
+from dafsn_tf.config import load_config
+from dafsn_tf.models import DAFSN
 from dafsn_tf.models.presets import Assets, load_heads
 from dafsn_tf.models.vocabulary_expansion import predicted_embeddings, with_added_words
 
@@ -87,3 +89,30 @@ def test_what_is_passed_on_grows_by_the_vectors_of_added_words_alone(known, tmp_
     ours, theirs = larger.text_encoder, load_heads(tmp_path / "many").text_encoder
     expected = ours.embedding.embeddings.numpy()
     np.testing.assert_allclose(theirs.embedding.embeddings.numpy(), expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_added_words_that_training_texts_have_all_the_same_keep_their_own_rows(tmp_path):
+    sizes = ["model.dim=8", "model.canonical_dim=20", "text.embedding_dim=30", "text.oov_buckets=2"]
+    config = load_config("flickr8k", [*sizes, "image.image_size=75", "discriminator.hidden_dim=4"])
+    words, added = ["a", "dog"], [f"other{number}" for number in range(600)]
+    model = DAFSN(config, 3 + len(words) + len(added), include_backbone=False)
+    model.build()
+    rng = np.random.default_rng(0)
+    vectors, seen = rng.normal(size=(len(added), 5)), rng.choice(len(added), 40, replace=False)
+    canonical, embedding = model.canonical, model.text_encoder.embedding.embeddings
+    embedding.assign(np.concatenate([rng.normal(size=(5, 30)), vectors @ rng.normal(size=(5, 30))]))
+    rows, idf = np.concatenate([rng.normal(size=(5, 20)), vectors @ rng.normal(size=(5, 20))]), np.full(605, 9.0)
+    rows[5 + seen] += rng.normal(size=(40, 20))
+    idf[:3], idf[5 + seen] = 0, 8.0
+    canonical.rows.assign(rows)
+    canonical.idf.assign(idf)
+    info = {"dataset": "toy", "classes": [], "documents": False, "seed": 0, "backbone_fingerprint": "f" * 64}
+    model.assets = Assets((*words, *added), {"weight": 0.5}, info, added=len(added))
+    folder = model.save_to_preset(tmp_path / "toy")
+    with np.load(folder / "heads.npz") as stored:
+        assert stored["added/words"].shape == (560, 5)
+        assert stored["added/rows"].shape == (40, 50)
+    again = load_heads(folder)
+    for ours, theirs in ((canonical.rows, again.canonical.rows), (embedding, again.text_encoder.embedding.embeddings)):
+        np.testing.assert_allclose(theirs.numpy(), ours.numpy(), atol=5e-3)
+    np.testing.assert_array_equal(again.canonical.idf.numpy(), canonical.idf.numpy())
