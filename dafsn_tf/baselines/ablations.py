@@ -9,7 +9,7 @@ from dafsn_tf.config import Config
 FULL = "full"
 ADVERSARIAL_WEIGHT = 0.1  # dafsn_paper's, where an ablation is of an adversary that the full model has not
 
-CLASSES, INCEPTION = "classes", "Inception-v3's regions"
+CLASSES, INCEPTION, FROZEN = "classes", "Inception-v3's regions", "a frozen backbone"
 WORDS, FUSED, VECTORS = "a loss of words", "a loss of fused scores", "pre-trained word vectors"
 
 
@@ -73,8 +73,8 @@ ABLATIONS = {
         ),
         Ablation("without_word_vectors", {"text.embeddings": "none"}, VECTORS),
         Ablation("without_added_words", {"text.added_words": 0}, VECTORS),
-        Ablation("without_canonical", {"model.canonical_dim": 0}, INCEPTION),
-        Ablation("with_canonical", {"model.canonical_dim": 256}, INCEPTION),
+        Ablation("without_canonical", {"model.canonical_dim": 0}, FROZEN),
+        Ablation("with_canonical", {"model.canonical_dim": 256}, FROZEN),
         Ablation("words_by_product", {"model.similarity": "product", "model.gamma1": 5.0}, WORDS),
         Ablation("words_by_cosine", {"model.similarity": "cosine", "model.gamma1": 10.0}, WORDS),
         Ablation("words_in_context", {"text.word_features": "lstm"}, WORDS),
@@ -84,7 +84,7 @@ ABLATIONS = {
         Ablation("words_mean", {"model.word_pooling": "mean"}, WORDS),
         *(Ablation(f"sentence_{kind}", {"text.sentence_pooling": kind}) for kind in ("last", "mean", "max", "gpo")),
         *(Ablation(f"image_{kind}", {"image.global_pooling": kind}, INCEPTION) for kind in ("mean", "max", "gpo")),
-        Ablation("image_mixed7", {"image.global_layer": "mixed7"}, INCEPTION),
+        Ablation("image_mixed7", {"image.global_layer": "mixed7"}, FROZEN),
         Ablation("hardest_negative", {"loss.matching": "hardest_negative"}),
         *(Ablation(f"k_{steps}", {"discriminator.steps": steps}, adversary=True) for steps in (1, 3, 5)),
         Ablation("regions_17x17", {"image.region_layer": "mixed7", "image.region_grid": 0}, INCEPTION),
@@ -114,6 +114,7 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
         FUSED: config.loss.fused_weight > 0,
         VECTORS: config.text.embeddings != "none" and not config.given_fields,  # heads bring their own
         INCEPTION: config.image.backbone == "inception_v3",
+        FROZEN: not config.image.trains_backbone,
     }
     chosen, left_out = {}, {}
     for name, ablation in ABLATIONS.items():

@@ -78,6 +78,8 @@ def test_what_says_nothing_is_left_out_with_the_reason():
     assert left_out["regions_6x6"] == left_out["words_mean"] == "the full model is so"
     _, left_out = ablations_of(load_config("shapes"), classes=3)
     assert left_out["regions_17x17"] == "it needs Inception-v3's regions"
+    _, left_out = ablations_of(load_config("default", ["image.fine_tune_from=mixed8"]), classes=0)
+    assert left_out["without_canonical"] == left_out["with_canonical"] == "it needs a frozen backbone"
     no_words = ["loss.word_weight=0.0", "loss.fused_weight=0.0"]
     _, left_out = ablations_of(load_config("default", no_words), classes=3)
     assert left_out["without_words"] == left_out["words_mean"] == "it needs a loss of words"
