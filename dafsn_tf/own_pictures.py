@@ -117,8 +117,13 @@ class PictureFolder:
         ]
 
     def draw(self, queries: Sequence[str], hits: Sequence[Sequence[Hit]], out: Path) -> list[Path]:
-        """Write what was found, and for each text where its words look in the best picture; return the files."""
+        """Write what was found, and for each text where its words look in the best picture; return the files.
+
+        Those of an earlier search in the same folder are replaced.
+        """
         out.mkdir(parents=True, exist_ok=True)
+        for earlier in out.glob("attention-*.png"):
+            earlier.unlink()
         files = [out / "found.png"]
         gallery(
             queries,

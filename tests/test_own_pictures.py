@@ -106,11 +106,14 @@ def test_what_cannot_be_kept_is_said_and_found_all_the_same(folder, tmp_path, ca
 
 
 def test_a_text_without_a_word_finds_nothing_and_its_neighbour_is_answered(pictures, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "attention-2.png").touch()  # of an earlier search for more
     hits = pictures.search(["...", SCENES[0].texts[0]])
     assert hits[0] == []
     assert len(hits[1]) == 10
     files = pictures.draw(["...", SCENES[0].texts[0]], hits, tmp_path / "out")
     assert [file.name for file in files] == ["found.png", "attention-1.png"]
+    assert set((tmp_path / "out").iterdir()) == set(files)
     for file in files:
         with Image.open(file) as sheet:
             assert min(sheet.size) > 100
