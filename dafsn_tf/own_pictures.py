@@ -51,8 +51,8 @@ class PictureFolder:
         run: with a text encoder whose words the questions are in.
         folder: of pictures; their files end in one of `data.pictures.SUFFIXES`.
         write: receives progress, a line at a time.
-        kept: folder of a `retrieval.PictureCache`, from which come the pictures that an earlier search looked at, were
-            it interrupted.
+        kept: folder of a `retrieval.PictureCache`: what an earlier search looked at, even one that was interrupted, is
+            taken from there.
 
     Raises:
         DataError: no such folder, or no usable picture in it.
