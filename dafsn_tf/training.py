@@ -310,13 +310,13 @@ def _finish(
 
     Choices are made by all texts of the images that choices are made by.
     """
-    started = time.monotonic()
     from dafsn_tf.evaluation.canonical import fit_canonical
     from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
     from dafsn_tf.models.vocabulary_expansion import with_added_words
     from dafsn_tf.preprocessing.text import TextPreprocessor
 
+    started = time.monotonic()
     aside, best = run / ".writing-best.keras", checkpoint(run, state["best_epoch"])
     if config.training.weight_averaging:
         trained = load_model(best)
