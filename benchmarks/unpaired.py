@@ -32,12 +32,13 @@ from dafsn_tf.errors import DafsnError, DataError
 from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.evaluate import all_pairs_scores, choose_fusion, fused_scores
 from dafsn_tf.evaluation.modality_gap import modality_gap
+from dafsn_tf.files import write_json
 from dafsn_tf.fitting import compile_model, image_inputs, initial_model, training_vocabulary
 from dafsn_tf.losses import adversarial_loss
 from dafsn_tf.models import DAFSN
 from dafsn_tf.models.game import GRADIENTS
 from dafsn_tf.preprocessing.text import TextPreprocessor
-from dafsn_tf.runs import load_backbone, write_json
+from dafsn_tf.runs import load_backbone
 from hard_settings import few, share_of
 
 PAIRS = 32  # of a step; where there are rows without a partner, as many of these

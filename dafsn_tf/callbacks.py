@@ -2,7 +2,6 @@
 
 import math
 import operator
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import keras
 
 from dafsn_tf.errors import RunError
+from dafsn_tf.files import write_json, written_aside
 from dafsn_tf.models.dafsn import LOSSES
 from dafsn_tf.progress import LINE_EVERY
-from dafsn_tf.runs import checkpoint, write_json
+from dafsn_tf.runs import checkpoint
 
 
 class StopAtNaN(keras.callbacks.Callback):
@@ -85,9 +85,8 @@ class RunCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value, done = float((logs or {})["val_retrieval"]), epoch + 1
-        aside = self.folder / f".writing-epoch-{done}.keras"
-        self.model.save(aside)
-        os.replace(aside, checkpoint(self.folder, done))
+        with written_aside(checkpoint(self.folder, done)) as aside:
+            self.model.save(aside)
         self.state.update(epochs_done=done, seconds=round(time.monotonic() - self._started, 1))
         best = self.state["best_value"]
         if best is None or value > best:

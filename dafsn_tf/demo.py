@@ -47,8 +47,9 @@ def run_demo(
     from dafsn_tf.evaluation.attention import evaluate_attention
     from dafsn_tf.evaluation.evaluate import evaluate_run
     from dafsn_tf.export import ExportOptions, export_run
+    from dafsn_tf.files import write_json
     from dafsn_tf.reporting.tables import metrics_table, pointing_table
-    from dafsn_tf.runs import load_run, write_json
+    from dafsn_tf.runs import load_run
     from dafsn_tf.training import train
 
     _clear(out, config)

@@ -163,13 +163,6 @@ def check_makeable(folder: Path, what: str) -> None:
         raise RunError(f"The {what} {folder} cannot be made: {existing} {found}. Choose another folder.")
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write values as JSON, aside first, so that a reader never sees half a file."""
-    aside = path.with_name(f".{path.name}.tmp")
-    aside.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    os.replace(aside, path)
-
-
 def load_backbone(config: ImageConfig) -> Any:
     """Return the image encoder's backbone with its pre-trained weights.
 

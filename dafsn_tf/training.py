@@ -16,6 +16,7 @@ from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.records import Manifest, RecordSplit
 from dafsn_tf.errors import RunError
+from dafsn_tf.files import write_json, written_aside
 from dafsn_tf.fitting import (
     added_words,
     fit,
@@ -36,7 +37,6 @@ from dafsn_tf.runs import (
     load_model,
     read_run_info,
     read_vocabulary,
-    write_json,
 )
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def train(
                 return info["result"]
             held.enter_context(_only_training(run))
         state = _state(run)
-        source = None if state["epochs_done"] else source_heads(config, backbone)
+        source = source_heads(config, backbone)
         inputs = image_inputs(config, data, records, backbone, write)
         vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
         if not resume:
@@ -122,7 +122,7 @@ def train(
             if not state["epochs_done"]:
                 shutil.rmtree(run, ignore_errors=True)  # what it holds so far would only be in the way of another try
             raise
-        return _finish(config, vocabulary, records, inputs, run, state, write)
+        return _finish(config, vocabulary, source, records, inputs, run, state, write)
 
 
 @contextlib.contextmanager
@@ -300,6 +300,7 @@ def _keep_rows(path: Path, epochs: int) -> None:
 def _finish(
     config: Config,
     vocabulary: list[str],
+    source: Any,
     records: dict[str, RecordSplit],
     inputs: dict[str, "ImageInputs"],
     run: Path,
@@ -310,39 +311,18 @@ def _finish(
 
     Choices are made by all texts of the images that choices are made by.
     """
-    from dafsn_tf.evaluation.canonical import fit_canonical
-    from dafsn_tf.evaluation.embedding import Embedder
     from dafsn_tf.evaluation.evaluate import choose_fusion
-    from dafsn_tf.models.vocabulary_expansion import with_added_words
-    from dafsn_tf.preprocessing.text import TextPreprocessor
 
     started = time.monotonic()
-    aside, best = run / ".writing-best.keras", checkpoint(run, state["best_epoch"])
-    if config.training.weight_averaging:
-        trained = load_model(best)
-        with trained.averaged_weights():
-            trained.save(aside)
-    else:
-        shutil.copyfile(best, aside)
-    model, text, added = load_model(aside, compile=False), config.text, added_words(config, vocabulary)
-    fits_canonical = model.canonical is not None and config.loss.learns_sentences
-    words = [*vocabulary, *added]
-    vectors: Any = vectors_by_id(config, words) if added or fits_canonical else None
-    if added:
-        model = with_added_words(model, vectors)
-        write(f"{len(added)} words of {text.embeddings} beside the trained ones are known by their vectors")
-    embedder = Embedder(model, TextPreprocessor(words, text.max_words, text.oov_buckets))
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
-    if fits_canonical:
-        fit_canonical(embedder, records, inputs, vectors, all_texts, write)
-    if added or fits_canonical:
-        model.save(aside)
-    (run / ADDED_WORDS).unlink(missing_ok=True)
-    if added:
-        listed = run / f".writing-{ADDED_WORDS}"
-        listed.write_text("\n".join(added), encoding="utf-8")
-        os.replace(listed, run / ADDED_WORDS)
-    os.replace(aside, run / "best.keras")
+    with written_aside(run / "best.keras") as aside:
+        _copy_epoch(config, checkpoint(run, state["best_epoch"]), aside)
+        embedder, added = _completed(load_model(aside, compile=False), vocabulary, source, records, inputs, write)
+        embedder.model.save(aside)
+        (run / ADDED_WORDS).unlink(missing_ok=True)
+        if added:
+            with written_aside(run / ADDED_WORDS) as listed:
+                listed.write_text("\n".join(added), encoding="utf-8")
     fusion, validation, selection = choose_fusion(
         embedder, records["validation"], inputs["validation"], all_texts, write
     )
@@ -355,7 +335,7 @@ def _finish(
         "validation_images": images,
         "validation": validation,
         "seconds": round(state["seconds"] + time.monotonic() - started, 1),
-        "parameters": model.count_params(),
+        "parameters": embedder.model.count_params(),
     }
     write_json(run / "run.json", info)
     for path in run.glob("epoch-*.keras"):
@@ -365,3 +345,51 @@ def _finish(
         f"results in {run}"
     )
     return info["result"]
+
+
+def _copy_epoch(config: Config, epoch: Path, to: Path) -> None:
+    """Copy a checkpoint, with the averages of its weights where training keeps them."""
+    if config.training.weight_averaging:
+        trained = load_model(epoch)
+        with trained.averaged_weights():
+            trained.save(to)
+    else:
+        shutil.copyfile(epoch, to)
+
+
+def _completed(
+    model: Any,
+    vocabulary: list[str],
+    source: Any,
+    records: dict[str, RecordSplit],
+    inputs: dict[str, "ImageInputs"],
+    write: Callable[[str], None],
+) -> tuple[Any, list[str]]:
+    """Return an embedder of a trained model with added words and canonical directions, and the former.
+
+    Args:
+        model: not compiled; it is changed, or another one takes its place.
+        vocabulary: that it was trained with.
+        source: heads that training began with, or None.
+        records: of "train" and "validation".
+        inputs: of the same.
+        write: receives what was added, a line each.
+    """
+    from dafsn_tf.evaluation.canonical import fit_canonical
+    from dafsn_tf.evaluation.embedding import Embedder
+    from dafsn_tf.models.transfer import brought_directions
+    from dafsn_tf.models.vocabulary_expansion import with_added_words
+    from dafsn_tf.preprocessing.text import TextPreprocessor
+
+    config, added = model.config, added_words(model.config, vocabulary)
+    words, text = [*vocabulary, *added], config.text
+    fits_canonical = model.canonical is not None and config.loss.learns_sentences
+    vectors: Any = vectors_by_id(config, words) if added or fits_canonical else None
+    if added:
+        model = with_added_words(model, vectors)
+        write(f"{len(added)} words of {text.embeddings} beside the trained ones are known by their vectors")
+    embedder = Embedder(model, TextPreprocessor(words, text.max_words, text.oov_buckets))
+    if fits_canonical:
+        brought = None if source is None else brought_directions(model, source, words)
+        fit_canonical(embedder, records, inputs, vectors, config.evaluation, write, brought)
+    return embedder, added

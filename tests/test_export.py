@@ -25,10 +25,11 @@ from dafsn_tf.export.ops import ALLOWED, check_ops, graph_ops
 from dafsn_tf.export.publishing import next_version
 from dafsn_tf.export.verification import verify
 from dafsn_tf.export.warmup import BATCH_SIZES, FILE
+from dafsn_tf.files import write_json
 from dafsn_tf.models import DAFSN
 from dafsn_tf.retrieval import Encoder
 from dafsn_tf.retrieval.encoder import TEXTS
-from dafsn_tf.runs import load_run, write_json
+from dafsn_tf.runs import load_run
 
 OPTIONS = ExportOptions(top_k=3, license="CC0-1.0", split="test")
 

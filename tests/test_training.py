@@ -21,9 +21,11 @@ from dafsn_tf.evaluation.canonical import fit_canonical
 from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.evaluate import evaluate_run
 from dafsn_tf.export import ExportOptions, export_run
+from dafsn_tf.files import write_json
 from dafsn_tf.fitting import initial_model, learning_rate_schedule, shipped_heads_hint, training_vocabulary
+from dafsn_tf.layers.canonical_projections import FITTED_WEIGHTS
 from dafsn_tf.progress import progress_lines
-from dafsn_tf.runs import load_run, split_features, write_json
+from dafsn_tf.runs import load_run, split_features
 from dafsn_tf.training import train
 
 TINY = [
@@ -569,6 +571,22 @@ def test_canonical_directions_of_a_large_collection_are_fitted_to_a_part_of_it(c
     fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append)
     assert written[0] == "fitting canonical directions of 20 images and 40 texts"
     assert run.model.canonical.image_map.numpy().any()
+
+
+def test_directions_of_the_heads_that_training_began_with_are_kept_where_they_rank_better(canonical, shapes_data):
+    run = load_run(canonical[0])
+    layer = run.model.canonical
+    brought = {name: getattr(layer, name).numpy() for name in FITTED_WEIGHTS}
+    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
+    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    inputs["train"] = inputs["train"].at(np.random.default_rng(0).permutation(len(records["train"])))  # others' texts
+    written: list[str] = []
+    vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
+    embedder = Embedder(run.model, run.text_preprocessor)
+    fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append, brought)
+    assert "those of the heads that training began with" in written[-1]
+    for name, values in brought.items():
+        np.testing.assert_array_equal(getattr(layer, name).numpy(), values)
 
 
 def test_canonical_directions_are_passed_on(canonical, shapes_data, tmp_path):

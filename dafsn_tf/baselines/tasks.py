@@ -11,7 +11,7 @@ from dafsn_tf.config import Config, load_config, preset_names
 from dafsn_tf.data.items import SPLITS
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import DataError, RunError
-from dafsn_tf.runs import write_json
+from dafsn_tf.files import write_json
 
 Record = dict[str, Any]  # contents of a run's JSON, see `record.run_record`
 

@@ -13,7 +13,7 @@ from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Method, Scorer, Surroundings, longer
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.errors import RunError
-from dafsn_tf.runs import write_json
+from dafsn_tf.files import write_json
 
 SEED = 0
 

@@ -30,8 +30,9 @@ def evaluate(
     check_inputs([run], [data])
     from dafsn_tf.evaluation.attention import check_attention, evaluate_attention
     from dafsn_tf.evaluation.evaluate import evaluate_run
+    from dafsn_tf.files import write_json
     from dafsn_tf.reporting.tables import metrics_table, pointing_table
-    from dafsn_tf.runs import load_run, write_json
+    from dafsn_tf.runs import load_run
 
     if attention_file:
         check_attention(data, split)

@@ -6,7 +6,6 @@ were made from anything else (other weights, another collection) are refused by 
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dafsn_tf.config import ImageConfig
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import DataError
+from dafsn_tf.files import write_json
 from dafsn_tf.progress import Progress
 
 FORMAT = 1
@@ -102,7 +102,7 @@ def cached_features(
                 for name, array in arrays.items():
                     array[start:stop] = features[name]
                     array.flush()
-                _write_json(state_file, {**fields, "images_done": stop})
+                write_json(state_file, {**fields, "images_done": stop})
                 if progress:
                     progress(stop, len(records))
     arrays = open_arrays(len(records))
@@ -171,12 +171,6 @@ def _open_array(path: Path, shape: tuple[int, ...], done: int) -> np.ndarray:
             raise DataError(f"{path} has the shape {array.shape}, expected {shape}. Delete its folder.")
         return array
     return np.lib.format.open_memmap(path, mode="w+", dtype="float16", shape=shape)
-
-
-def _write_json(path: Path, values: dict[str, Any]) -> None:
-    aside = path.with_suffix(".json.tmp")
-    aside.write_text(json.dumps(values, indent=2), encoding="utf-8")
-    os.replace(aside, path)
 
 
 def _compute(

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import os
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from dafsn_tf.data.items import SPLITS
 from dafsn_tf.errors import DataError
+from dafsn_tf.files import written_aside
 
 FILE_NAME = "manifest.json"
 FORMAT = "dafsn-records"
@@ -106,9 +106,8 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write `manifest.json` into a folder."""
         values = {"format": FORMAT, "format_version": FORMAT_VERSION, **dataclasses.asdict(self)}
-        partial = Path(folder) / f".{FILE_NAME}.partial"
-        partial.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(partial, Path(folder) / FILE_NAME)
+        with written_aside(Path(folder) / FILE_NAME) as aside:
+            aside.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _splits_from(values: dict[str, Any]) -> dict[str, SplitInfo]:

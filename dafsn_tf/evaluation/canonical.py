@@ -32,11 +32,13 @@ def fit_canonical(
     vectors: np.ndarray,
     config: EvaluationConfig,
     write: Write,
+    brought: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Fit a model's canonical directions on the training split, and choose ridge and share on the validation split.
 
-    The ridge is the one whose directions alone rank best by `evaluation.fusion_metric`; of the weights beside the fused
-    score of what was learned the nearest to .5 that costs no more than .0025 of that.
+    The ridge is the one whose directions alone rank best by `evaluation.fusion_metric`, or directions fitted elsewhere
+    are kept where these rank better; of the weights beside the fused score of what was learned the nearest to .5 that
+    costs no more than .0025 of that.
 
     Args:
         embedder: of the model, which is changed; its tokeniser knows all words that the model does.
@@ -46,6 +48,7 @@ def fit_canonical(
         vectors: (ids, d) word vectors by id, zero where there is none.
         config: of the choices.
         write: receives what was chosen, in a line.
+        brought: directions of the heads that training began with (`models.transfer.brought_directions`).
     """
     model = embedder.model
     canonical = model.canonical
@@ -69,16 +72,18 @@ def fit_canonical(
     word_ids = _word_ids(embedder, validated.texts)
     image_vectors = _vectors(model, features, np.arange(len(validated)))[:, 0]
 
+    candidates = {f"ridge {ridge:g}": fit.weights(ridge, canonical.dim) for ridge in RIDGES}
+    if brought is not None:
+        candidates["those of the heads that training began with"] = dict(brought)
     tried = []
-    for ridge in RIDGES:
-        weights = fit.weights(ridge, canonical.dim)
+    for name, weights in candidates.items():
         _assign(canonical, weights)
         sides = (canonical.texts, word_ids), (canonical.images, image_vectors)
         projected = sentence_scores(
             *(np.concatenate([side(part).numpy() for part in _batches(x)]) for side, x in sides)
         )
-        tried.append((fusion_value(projected, collection, config.fusion_metric), ridge, weights, projected))
-    _, ridge, weights, projected = max(tried, key=lambda each: each[0])
+        tried.append((fusion_value(projected, collection, config.fusion_metric), name, weights, projected))
+    _, name, weights, projected = max(tried, key=lambda each: each[0])
     _assign(canonical, weights)
 
     if not (_tells(base) and _tells(projected)):
@@ -90,7 +95,7 @@ def fit_canonical(
     weight = min((each for each, value in values.items() if value >= enough), key=lambda each: abs(each - 0.5))
     canonical.share.assign(_share(weight, fusion.factors()["sentence"] / base.std(), scores["sentence"], projected))
     write(
-        f"canonical directions (ridge {ridge:g}): weight {weight:g} beside what was learned, "
+        f"canonical directions ({name}): weight {weight:g} beside what was learned, "
         f"{config.fusion_metric} {values[0.0]:.3f} without, {values[weight]:.3f} with them on validation"
     )
 

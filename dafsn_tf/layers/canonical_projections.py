@@ -7,6 +7,8 @@ from keras import ops
 
 from dafsn_tf.layers.unit_vectors import unit_vectors
 
+FITTED_WEIGHTS = ("rows", "idf", "text_bias", "image_map", "image_bias")  # all but the share
+
 
 @keras.saving.register_keras_serializable("dafsn")
 class CanonicalProjections(keras.layers.Layer):

@@ -12,6 +12,7 @@ import numpy as np
 
 from dafsn_tf.config import HEADS_FIELDS, Config
 from dafsn_tf.errors import ConfigError
+from dafsn_tf.layers.canonical_projections import FITTED_WEIGHTS
 from dafsn_tf.models.dafsn import DAFSN
 
 
@@ -80,23 +81,57 @@ def begin_from(model: DAFSN, source: DAFSN, vocabulary: Sequence[str]) -> None:
     _begin_global(model, source)
 
 
+def brought_directions(model: DAFSN, source: DAFSN, words: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Return the canonical directions of the source as weights of the model's `canonical`; None where it has none.
+
+    Args:
+        model: with canonical directions, its standardizers those that it began with.
+        source: heads that the model began with.
+        words: all that the model knows, in the order of their ids. Those that the source does not know have no say.
+    """
+    if source.canonical is None:
+        return None
+    ours = {name: np.zeros(getattr(model.canonical, name).shape, np.float32) for name in FITTED_WEIGHTS}
+    theirs = {name: getattr(source.canonical, name).numpy() for name in FITTED_WEIGHTS}
+    first, source_first = (1 + config.text.oov_buckets for config in (model.config, source.config))
+    places = {word: number for number, word in enumerate(source.assets.vocabulary, source_first)}
+    pairs = [(number, places[word]) for number, word in enumerate(words, first) if word in places]
+    here, there = np.array(pairs, int).reshape(-1, 2).T
+    kept = slice(min(model.canonical.dim, source.canonical.dim))  # the strongest come first
+    ours["idf"][here] = theirs["idf"][there]
+    ours["rows"][here, kept] = theirs["rows"][there, kept]
+    for channels, source_channels in _shared_channels(model, source):
+        ours["image_map"][channels, kept] = theirs["image_map"][source_channels, kept]
+    for name in ("text_bias", "image_bias"):
+        ours[name][kept] = theirs[name][kept]
+    return ours
+
+
 def _begin_global(model: DAFSN, source: DAFSN) -> None:
     """Copy what belongs to each layer that both read: statistics, and rows of the projection."""
     ours, theirs = model.heads(), source.heads()
+    shared = _shared_channels(model, source) if "global_standardizer" in theirs else []
+    if shared:
+        statistics = ours["global_standardizer"].get_weights()
+        known = theirs["global_standardizer"].get_weights()
+        for channels, source_channels in shared:
+            for values, source_values in zip(statistics, known, strict=True):
+                values[channels] = source_values[source_channels]
+        ours["global_standardizer"].set_weights(statistics)
     kernel, bias = theirs["global_projection"].get_weights()
-    if "global_standardizer" not in theirs or source.image_encoder.pooling is not None:
+    if not shared or source.image_encoder.pooling is not None:  # it reads other channels than these
         ours["global_projection"].set_weights([kernel, bias])
         return
-    here, there = _channels(model), _channels(source)
     rows = np.zeros_like(ours["global_projection"].get_weights()[0])
-    statistics = ours["global_standardizer"].get_weights()
-    known = theirs["global_standardizer"].get_weights()
-    for layer, channels in there.items():
-        rows[here[layer]] = kernel[channels]
-        for values, source_values in zip(statistics, known, strict=True):
-            values[here[layer]] = source_values[channels]
+    for channels, source_channels in shared:
+        rows[channels] = kernel[source_channels]
     ours["global_projection"].set_weights([rows, bias])
-    ours["global_standardizer"].set_weights(statistics)
+
+
+def _shared_channels(model: DAFSN, source: DAFSN) -> list[tuple[slice, slice]]:
+    """Return the model's and the source's channels of each layer that both read."""
+    here = _channels(model)
+    return [(here[layer], channels) for layer, channels in _channels(source).items()]
 
 
 def _channels(model: DAFSN) -> dict[str, slice]:

@@ -6,7 +6,6 @@ colours (Okabe and Ito's, or viridis) also differs by line style or marker, so t
 
 import contextlib
 import io
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dafsn_tf.errors import DataError
+from dafsn_tf.files import written_aside
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
@@ -105,18 +105,15 @@ class Canvas:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a file, aside first, so that a reader never sees half of it.
+    """Write a file that a reader finds complete or not at all.
 
     Raises:
         DataError: it cannot be written.
     """
-    aside = path.with_name(f".{path.name}.tmp")
     try:
-        aside.write_bytes(content)
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            aside.write_bytes(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink()
         raise DataError(f"{path} cannot be written: {error.strerror or error}. Choose another place.") from error
 
 

@@ -2,7 +2,6 @@
 
 import bisect
 import contextlib
-import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from dafsn_tf.errors import DataError
+from dafsn_tf.files import written_aside
 
 _GAP = 14  # pixels between neighbours
 _THUMBNAIL = 168  # pixels, side of a gallery's cell
@@ -140,12 +140,9 @@ def _printable(text: str, font: _Font) -> str:
 
 
 def _write(sheet: Image.Image, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sheet.save(aside, "PNG")
-        os.replace(aside, path)
+        with written_aside(path) as aside:
+            sheet.save(aside, "PNG")
     except OSError as error:
-        with contextlib.suppress(OSError):
-            aside.unlink()
         raise DataError(f"{path} cannot be written: {error.strerror or error}. Choose another place.") from error

@@ -7,7 +7,7 @@ from dafsn_tf.config import load_config
 from dafsn_tf.errors import ConfigError
 from dafsn_tf.models import DAFSN
 from dafsn_tf.models.presets import Assets
-from dafsn_tf.models.transfer import begin_from, check_fits, joined_vocabulary
+from dafsn_tf.models.transfer import begin_from, brought_directions, check_fits, joined_vocabulary
 
 SIZES = [
     "model.dim=8",
@@ -65,6 +65,36 @@ def test_a_word_that_the_source_knows_by_its_vector_begins_as_the_source_reads_i
     ours, theirs = (each.text_encoder.embedding.embeddings.numpy() for each in (model, source))
     np.testing.assert_array_equal(ours[-1], theirs[-2])
     np.testing.assert_array_equal(ours[:6], theirs[:6])  # padding, two buckets, three words
+
+
+@pytest.mark.parametrize("directions", [3, 5])
+def test_directions_of_the_source_tell_of_words_and_layers_that_it_knows_what_they_told_there(directions):
+    source = heads("mixed8", (*WORDS, "puppy"), "model.canonical_dim=3")
+    for weight in (source.canonical.rows, source.canonical.idf):
+        weight.assign(weight.numpy() * (np.arange(7) > 2).reshape(-1, *[1] * (len(weight.shape) - 1)))  # words alone
+    model = heads("mixed7+mixed8", ["cat", *WORDS[::-1]], f"model.canonical_dim={directions}")
+    for name, values in brought_directions(model, source, ["cat", *WORDS[::-1]]).items():
+        getattr(model.canonical, name).assign(values)
+    ids, there = np.array([[6, 5, 4], [3, 6, 0]]), np.array([[3, 4, 5], [0, 3, 0]])  # a dog runs; cat a
+    whole = np.random.default_rng(0).normal(size=(2, 768 + 1280))
+    ours = model.canonical.texts(ids), model.canonical.images(whole)
+    theirs = source.canonical.texts(there), source.canonical.images(whole[:, 768:])
+    for found, expected in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(found[:, :3], expected, rtol=1e-4)
+        assert not np.any(found[:, 3:])
+
+
+def test_fewer_directions_are_the_first_of_the_sources():
+    source = heads("mixed8", WORDS, "model.canonical_dim=3")
+    model = heads("mixed8", WORDS, "model.canonical_dim=2")
+    brought = brought_directions(model, source, WORDS)
+    np.testing.assert_array_equal(brought["image_map"], source.canonical.image_map.numpy()[:, :2])
+    np.testing.assert_array_equal(brought["rows"][3:], source.canonical.rows.numpy()[3:, :2])
+    np.testing.assert_array_equal(brought["text_bias"], source.canonical.text_bias.numpy()[:2])
+
+
+def test_heads_without_directions_bring_none(source):
+    assert brought_directions(heads("mixed8", WORDS, "model.canonical_dim=2"), source, WORDS) is None
 
 
 def test_a_discriminator_of_another_width_begins_anew(source):

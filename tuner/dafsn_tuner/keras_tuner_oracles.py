@@ -17,7 +17,7 @@ from keras_tuner.src.engine.trial import Trial as OracleTrial
 from keras_tuner.src.engine.trial import TrialStatus
 from sklearn.exceptions import ConvergenceWarning
 
-from dafsn_tf.runs import write_json
+from dafsn_tf.files import write_json
 from dafsn_tuner.trials import OBJECTIVE, Trial
 
 _NEVER = 1_000_000  # failed trials in a row after which Keras Tuner gives up

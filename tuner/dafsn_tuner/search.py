@@ -13,7 +13,6 @@ OUT/
 import contextlib
 import dataclasses
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,8 @@ from dafsn_tf.config import Config
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import ConfigError, RunError
-from dafsn_tf.runs import check_makeable, write_json
+from dafsn_tf.files import write_json, written_aside
+from dafsn_tf.runs import check_makeable
 from dafsn_tuner.distribution import Place
 from dafsn_tuner.space import Choice, Space, configured, to_json
 
@@ -247,9 +247,8 @@ def _write_results(tuner: Any, config: Config, space: Space, out: Path) -> Outco
     best = max(done, key=lambda trial: trial.validation or 0.0)
     parallel_coordinates(trials, space, out / "parallel_coordinates.png")
     text = f"# Trial {best.number} of {len(trials)}, validation {best.validation:.4f}: dafsn tune\n"
-    aside = out / f".{BEST}.tmp"
-    aside.write_text(text + configured(config, best.values).to_toml(), encoding="utf-8")
-    os.replace(aside, out / BEST)
+    with written_aside(out / BEST) as aside:
+        aside.write_text(text + configured(config, best.values).to_toml(), encoding="utf-8")
     return Outcome(trials, best.number, best.validation or 0.0, shares, best_table(trials, space))
 
 
