@@ -589,6 +589,20 @@ def test_directions_of_the_heads_that_training_began_with_are_kept_where_they_ra
         np.testing.assert_array_equal(getattr(layer, name).numpy(), values)
 
 
+def test_directions_of_heads_are_replaced_where_others_rank_clearly_better(canonical, shapes_data):
+    run = load_run(canonical[0])
+    layer = run.model.canonical
+    brought = {name: getattr(layer, name).numpy() for name in FITTED_WEIGHTS}
+    brought |= {name: -brought[name] for name in ("image_map", "image_bias")}  # the best comes last
+    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
+    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    written: list[str] = []
+    vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
+    embedder = Embedder(run.model, run.text_preprocessor)
+    fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append, brought)
+    assert not any("those of the heads" in line for line in written)
+
+
 def test_canonical_directions_are_passed_on(canonical, shapes_data, tmp_path):
     run = load_run(canonical[0])
     run.model.canonical.share.assign(0.5)  # whatever was chosen
