@@ -1,6 +1,6 @@
 """How strong the ridge of canonical directions is, and what share they have beside what was learned: by validation."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,6 @@ from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.evaluation.embedding import BATCH, Embedder, selection_sample, word_ids_of
 from dafsn_tf.evaluation.evaluate import all_pairs_scores, fit_scores, fused_scores
 from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value
-from dafsn_tf.evaluation.protocols import standard_error
 from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.models.canonical_branch import CanonicalFit
 from dafsn_tf.progress import Write
@@ -37,9 +36,9 @@ def fit_canonical(
 ) -> None:
     """Fit a model's canonical directions on the training split, and choose ridge and share on the validation split.
 
-    The ridge is the one whose directions alone rank best by `evaluation.fusion_metric`; directions that were brought
-    are kept unless these pass them by more than a standard error. Of the weights beside the fused score of what was
-    learned the nearest to .5 that costs no more than .0025 of that.
+    The ridge is the one whose directions alone rank best by `evaluation.fusion_metric`. Where directions were brought,
+    half of these may stand beside half of those fitted here, if that ranks better. Of the weights beside the fused
+    score of what was learned the nearest to .5 that costs no more than .0025 of that.
 
     Args:
         embedder: of the model, which is changed; its tokeniser knows all words that the model does.
@@ -73,17 +72,22 @@ def fit_canonical(
     word_ids = _word_ids(embedder, validated.texts)
     image_vectors = _vectors(model, features, np.arange(len(validated)))[:, 0]
 
-    def worth(weights: Mapping[str, np.ndarray]) -> tuple[float, np.ndarray]:
-        """Return what directions are worth by themselves, and their cosines."""
+    candidates = {f"ridge {ridge:g}": fit.weights(ridge, canonical.dim) for ridge in RIDGES}
+    if brought is not None:
+        candidates |= {
+            f"{name}, beside those of the heads that training began with": fit.side_by_side(weights, brought)
+            for name, weights in candidates.items()
+        }
+    tried = {}
+    for name, weights in candidates.items():
         _assign(canonical, weights)
         sides = (canonical.texts, word_ids), (canonical.images, image_vectors)
         projected = sentence_scores(
             *(np.concatenate([side(part).numpy() for part in _batches(x)]) for side, x in sides)
         )
-        return fusion_value(projected, collection, config.fusion_metric), projected
-
-    fits = {f"ridge {ridge:g}": fit.weights(ridge, canonical.dim) for ridge in RIDGES}
-    name, weights, projected = _best(fits, brought, worth, len(validated))
+        tried[name] = fusion_value(projected, collection, config.fusion_metric), projected
+    name = max(tried, key=lambda each: tried[each][0])
+    weights, (_, projected) = candidates[name], tried[name]
     _assign(canonical, weights)
 
     if not (_tells(base) and _tells(projected)):
@@ -100,29 +104,6 @@ def fit_canonical(
     )
 
 
-def _best(
-    fits: Mapping[str, Mapping[str, np.ndarray]],
-    brought: Mapping[str, np.ndarray] | None,
-    worth: Callable[[Mapping[str, np.ndarray]], tuple[float, np.ndarray]],
-    images: int,
-) -> tuple[str, Mapping[str, np.ndarray], np.ndarray]:
-    """Return the name, the weights and the cosines of the best fit, or of what was brought and is not clearly worse.
-
-    Args:
-        fits: weights by name.
-        brought: weights, or None.
-        worth: returns a figure in [0, 1] and cosines of weights.
-        images: that the figure is a mean of.
-    """
-    results = {name: worth(weights) for name, weights in fits.items()}
-    best = max(results, key=lambda name: results[name][0])
-    if brought is not None:
-        value, projected = worth(brought)
-        if results[best][0] <= value + standard_error(value, images):
-            return "those of the heads that training began with", brought, projected
-    return best, fits[best], results[best][1]
-
-
 def _share(weight: float, sentence_factor: float, sentence: np.ndarray, projected: np.ndarray) -> float:
     """Return the share that gives the canonical cosine the weight it was chosen with, beside the sentence's cosine.
 
@@ -137,7 +118,7 @@ def _share(weight: float, sentence_factor: float, sentence: np.ndarray, projecte
     return min(ours / (ours + theirs), _LARGEST_SHARE)
 
 
-def _assign(canonical: Any, weights: Mapping[str, np.ndarray]) -> None:
+def _assign(canonical: Any, weights: dict[str, np.ndarray]) -> None:
     for name, values in weights.items():
         getattr(canonical, name).assign(values)
 

@@ -179,21 +179,14 @@ def selection_value(metrics: Mapping[str, Mapping[str, float]], has_classes: boo
 def selection_error(value: float, has_classes: bool, images: int) -> float:
     """Return the standard error of a `selection_value` of so many validation images, at the most.
 
-    Epochs nearer to each other than that are told apart by chance, most of all where few images leave hardly anything
-    to miss: the later one has learned more (the one-standard-error rule of Breiman et al., Classification and
-    Regression Trees, 1984, has the simpler one in such a place).
+    A mean of n figures in [0, 1] that equals p has a standard error of no more than sqrt(p (1 - p) / n) (Bhatia and
+    Davis, A Better Bound on the Variance, 2000). Epochs nearer to each other than that are told apart by chance, most
+    of all where few images leave hardly anything to miss: the later one has learned more (the one-standard-error rule
+    of Breiman et al., Classification and Regression Trees, 1984, has the simpler one in such a place).
     """
     largest = 1 if has_classes else len(DIRECTIONS) * len(RECALL_CUTS)
-    return largest * standard_error(value / largest, images)
-
-
-def standard_error(mean: float, images: int) -> float:
-    """Return the standard error of a mean of so many images' figures in [0, 1], at the most.
-
-    It is no more than sqrt(p (1 - p) / n) (Bhatia and Davis, A Better Bound on the Variance, 2000).
-    """
-    share = min(max(mean, 0.0), 1.0)
-    return math.sqrt(share * (1 - share) / images)
+    share = min(max(value / largest, 0.0), 1.0)
+    return largest * math.sqrt(share * (1 - share) / images)
 
 
 def takes_the_place(value: float, best: float, tolerance: float, has_classes: bool, images: int) -> bool:

@@ -5,7 +5,7 @@ gradients do; the two err differently, and their sum finds more than either (a l
 Cheng et al., Wide & Deep Learning for Recommender Systems, DLRS 2016).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ class CanonicalFit:
         self, word_ids: np.ndarray, text_image: np.ndarray, images: np.ndarray, vectors: np.ndarray, first_word: int
     ) -> None:
         self.text_image, self.images = text_image, images
-        counts = _counts(word_ids, len(vectors), first_word)
+        self._counts = counts = _counts(word_ids, len(vectors), first_word)
         texts_with = np.asarray((counts > 0).sum(axis=0)).ravel()
         self.idf = (np.log((1 + len(word_ids)) / (1 + texts_with)) + 1).astype(np.float32)
         norms = np.linalg.norm(vectors, axis=1)
@@ -44,8 +44,7 @@ class CanonicalFit:
         seen = norms[(texts_with > 0) & (norms > 0)]
         self._vectors = vectors / (seen.mean() if len(seen) else 1.0)
         self._used = np.flatnonzero(texts_with)
-        lengths = np.sqrt(np.asarray(counts @ np.square(self.idf, dtype=np.float64))).clip(1e-6)
-        bags = sparse.diags(1 / lengths) @ counts @ sparse.diags(self.idf.astype(np.float64))
+        bags = sparse.diags(1 / self._lengths(self.idf).clip(1e-6)) @ counts @ sparse.diags(self.idf.astype(np.float64))
         rows = sparse.hstack([bags[:, self._used], sparse.csr_matrix(bags @ self._vectors)], format="csr")
         self._reduction = Reduction(rows, _COMPONENTS, _SEED)
         self._reduced = self._reduction(rows)
@@ -90,6 +89,36 @@ class CanonicalFit:
             for name, values in sides.items()
         }
         return {name: values.astype(np.float32) for name, values in {**padded, "idf": self.idf}.items()}
+
+    def side_by_side(self, own: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return weights of the first directions of two fits, half of each, with equal say on the training split.
+
+        Args:
+            own: of `weights`.
+            other: of another fit, for the same words, channels and number of directions. Words that `own` does not
+                know weigh as much as there.
+        """
+        dim = own["text_bias"].shape[-1]
+        lengths, others = (self._lengths(weights["idf"]) for weights in (own, other))
+        both = (lengths > 0) & (others > 0)
+        ratio = float(np.mean(lengths[both] / others[both])) if both.any() else 1.0
+        idf = np.where(own["idf"] > 0, own["idf"], ratio * other["idf"])
+        lengths = self._lengths(idf).clip(1e-6)[:, None]
+        halves = []
+        for weights, scale, kept in ((own, 1.0, dim - dim // 2), (other, ratio, dim // 2)):
+            half = {name: weights[name][..., :kept] for name in ("rows", "text_bias", "image_map", "image_bias")}
+            half["rows"] = scale * half["rows"]
+            texts = self._counts @ half["rows"] / lengths + half["text_bias"]
+            images = self._rows_of_images @ half["image_map"] + half["image_bias"]
+            of_texts, of_images = (max(float(np.sqrt(np.mean(np.sum(x**2, axis=1)))), 1e-6) for x in (texts, images))
+            sizes = {"rows": of_texts, "text_bias": of_texts, "image_map": of_images, "image_bias": of_images}
+            halves.append({name: values / sizes[name] for name, values in half.items()})
+        joined = {name: np.concatenate([half[name] for half in halves], axis=-1) for name in halves[0]}
+        return {name: values.astype(np.float32) for name, values in {**joined, "idf": idf}.items()}
+
+    def _lengths(self, idf: np.ndarray) -> np.ndarray:
+        """Return the lengths (N,) of the training texts' weights."""
+        return np.sqrt(np.asarray(self._counts @ np.square(idf, dtype=np.float64)))
 
 
 def _counts(word_ids: np.ndarray, ids: int, first_word: int) -> Any:

@@ -24,9 +24,13 @@ def split():
 
 
 def layer_of(fit, dim):
-    layer = CanonicalProjections(FIRST + WORDS, dim, 5)
+    return layer_with(fit.weights(RIDGE, dim))
+
+
+def layer_with(weights):
+    layer = CanonicalProjections(FIRST + WORDS, weights["text_bias"].size, 5)
     layer.build()
-    for name, values in fit.weights(RIDGE, dim).items():
+    for name, values in weights.items():
         getattr(layer, name).assign(values)
     return layer
 
@@ -112,3 +116,30 @@ def test_texts_that_all_say_the_same_tell_nothing_and_do_not_fail(split):
     same = np.full_like(word_ids, FIRST)
     weights = CanonicalFit(same, *rest, FIRST).weights(RIDGE, 4)
     assert all(np.isfinite(values).all() for values in weights.values())
+
+
+def test_two_fits_side_by_side_have_the_first_directions_of_both_with_equal_say(split):
+    word_ids, text_image, images, vectors = split
+    fit, other = (CanonicalFit(word_ids, text_image, each, vectors, FIRST) for each in (images, images[::-1]))
+    ours, theirs = fit.weights(RIDGE, 4), other.weights(RIDGE, 4)
+    theirs["rows"] *= 3  # a fit with other weights of words, and so with longer texts
+    theirs["idf"] *= 3
+    joined = layer_with(fit.side_by_side(ours, theirs))
+    texts, pictures = joined.texts(word_ids).numpy(), joined.images(images.reshape(-1, 5)).numpy()
+    for half, weights in ((slice(2), ours), (slice(2, 4), theirs)):
+        single = layer_with(weights)
+        expected = single.texts(word_ids).numpy()[:, :2], single.images(images.reshape(-1, 5)).numpy()[:, :2]
+        for found, side in zip((texts[:, half], pictures[:, half]), expected, strict=True):
+            np.testing.assert_allclose(found, side / np.sqrt(np.mean(np.sum(side**2, axis=1))), rtol=1e-3, atol=1e-5)
+
+
+def test_a_word_that_one_of_two_fits_knows_has_its_say_side_by_side(split):
+    word_ids, text_image, images, vectors = split
+    fit = CanonicalFit(word_ids, text_image, images, vectors, FIRST)
+    ours, theirs = fit.weights(RIDGE, 4), fit.weights(RIDGE, 4)
+    theirs["idf"][-1], theirs["rows"][-1] = 1.5, 1.0
+    joined = fit.side_by_side(ours, theirs)
+    assert joined["idf"][-1] == 1.5
+    assert not joined["rows"][-1, :2].any()
+    assert joined["rows"][-1, 2:].all()
+    assert all(np.isfinite(values).all() for values in joined.values())
