@@ -85,7 +85,7 @@ class RunCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         value, done = float((logs or {})["val_retrieval"]), epoch + 1
-        with written_aside(checkpoint(self.folder, done)) as aside:
+        with written_aside(checkpoint(self.folder, done), keep_suffix=True) as aside:
             self.model.save(aside)
         self.state.update(epochs_done=done, seconds=round(time.monotonic() - self._started, 1))
         best = self.state["best_value"]

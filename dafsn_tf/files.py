@@ -9,12 +9,16 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Yield a hidden sibling with the same ending to write to; it takes the place of `path`, or vanishes on any error.
+def written_aside(path: Path, *, keep_suffix: bool = False) -> Iterator[Path]:
+    """Yield a hidden sibling to write to; it takes the place of `path` at the end, or vanishes on any error.
 
     One that a killed process left behind is written over.
+
+    Args:
+        path: of the file.
+        keep_suffix: for writers that tell the format by it; else the sibling ends in `.tmp`, which no pattern finds.
     """
-    aside = path.with_name(f".writing-{path.name}")
+    aside = path.with_name(f".writing-{path.name}" if keep_suffix else f".{path.name}.tmp")
     try:
         yield aside
         os.replace(aside, path)

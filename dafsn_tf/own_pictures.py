@@ -23,7 +23,7 @@ from dafsn_tf.retrieval import Encoder, Index, PictureCache, PictureFeatures
 from dafsn_tf.runs import Run, complete_model
 
 _BATCH = 16
-_BLOCK = 256  # pictures whose features are kept together
+_BLOCK = 16 * _BATCH  # pictures whose features are kept together: whole batches
 _SHOWN = 5
 
 _log = logging.getLogger(__name__)

@@ -94,7 +94,7 @@ def train(
                 return info["result"]
             held.enter_context(_only_training(run))
         state = _state(run)
-        source = source_heads(config, backbone)
+        source = source_heads(config, backbone) if not state["epochs_done"] or config.model.canonical_dim else None
         inputs = image_inputs(config, data, records, backbone, write)
         vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
         if not resume:
@@ -315,10 +315,11 @@ def _finish(
 
     started = time.monotonic()
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
-    with written_aside(run / "best.keras") as aside:
+    with written_aside(run / "best.keras", keep_suffix=True) as aside:
         _copy_epoch(config, checkpoint(run, state["best_epoch"]), aside)
         embedder, added = _completed(load_model(aside, compile=False), vocabulary, source, records, inputs, write)
-        embedder.model.save(aside)
+        if added or embedder.model.canonical is not None:  # else the epoch's file stays as it is, optimizers included
+            embedder.model.save(aside)
         (run / ADDED_WORDS).unlink(missing_ok=True)
         if added:
             with written_aside(run / ADDED_WORDS) as listed:

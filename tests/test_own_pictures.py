@@ -60,7 +60,8 @@ def test_another_search_takes_what_the_first_looked_at(folder, pictures, tmp_pat
     copies = tmp_path / "copies"
     shutil.copytree(folder, copies)
     model, kept, texts = load_run("shapes"), tmp_path / "kept", [item.texts[0] for item in SCENES]
-    monkeypatch.setattr("dafsn_tf.own_pictures._BLOCK", 8)
+    for name, pictures_at_once in (("_BLOCK", 8), ("_BATCH", 4)):
+        monkeypatch.setattr(f"dafsn_tf.own_pictures.{name}", pictures_at_once)
     looked_at: list[bytes] = []
     limit = 18
 

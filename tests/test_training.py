@@ -24,6 +24,7 @@ from dafsn_tf.export import ExportOptions, export_run
 from dafsn_tf.files import write_json
 from dafsn_tf.fitting import initial_model, learning_rate_schedule, shipped_heads_hint, training_vocabulary
 from dafsn_tf.layers.canonical_projections import FITTED_WEIGHTS
+from dafsn_tf.models.presets import load_heads
 from dafsn_tf.progress import progress_lines
 from dafsn_tf.runs import load_run, split_features
 from dafsn_tf.training import train
@@ -571,6 +572,29 @@ def test_canonical_directions_of_a_large_collection_are_fitted_to_a_part_of_it(c
     fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append)
     assert written[0] == "fitting canonical directions of 20 images and 40 texts"
     assert run.model.canonical.image_map.numpy().any()
+
+
+def test_a_resumed_training_is_given_the_directions_of_the_heads_that_it_began_with(
+    canonical, shapes_data, tmp_path, monkeypatch
+):
+    preset = load_run(canonical[0]).model.save_to_preset(tmp_path / "preset")
+    config = load_config(canonical[0] / "config.toml", [f"training.from_preset={preset}", "training.epochs=2"])
+    given = []
+
+    def spy(*arguments):
+        given.append(arguments[-1])
+        fit_canonical(*arguments)
+
+    options = {"write": lambda line: None}
+    with killed_in_epoch(2, monkeypatch):
+        train(config, shapes_data, tmp_path / "run", **options)
+    monkeypatch.setattr("dafsn_tf.evaluation.canonical.fit_canonical", spy)
+    train(config, shapes_data, tmp_path / "run", resume=True, **options)
+    (brought,) = given
+    source, run = load_heads(preset), load_run(tmp_path / "run")
+    assert run.model.assets.vocabulary == source.assets.vocabulary  # added words too
+    for name in FITTED_WEIGHTS:
+        np.testing.assert_array_equal(brought[name], getattr(source.canonical, name).numpy())
 
 
 @pytest.mark.parametrize("useful", [True, False])

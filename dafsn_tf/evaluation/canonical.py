@@ -36,9 +36,9 @@ def fit_canonical(
 ) -> None:
     """Fit a model's canonical directions on the training split, and choose ridge and share on the validation split.
 
-    The ridge is the one whose directions alone rank best by `evaluation.fusion_metric`. Where directions were brought,
-    half of these may stand beside half of those fitted here, if that ranks better. Of the weights beside the fused
-    score of what was learned the nearest to .5 that costs no more than .0025 of that.
+    Of the directions of each ridge, and of half of these beside half of those that were brought, the ones are kept that
+    alone rank best by `evaluation.fusion_metric`; of the weights beside the fused score of what was learned the nearest
+    to .5 that costs no more than .0025 of that.
 
     Args:
         embedder: of the model, which is changed; its tokeniser knows all words that the model does.
@@ -78,17 +78,15 @@ def fit_canonical(
             f"{name}, beside those of the heads that training began with": fit.side_by_side(weights, brought)
             for name, weights in candidates.items()
         }
-    tried = {}
-    for name, weights in candidates.items():
+    sides = (canonical.texts, word_ids), (canonical.images, image_vectors)
+    best, name, projected = -np.inf, "", np.empty(0)
+    for each, weights in candidates.items():
         _assign(canonical, weights)
-        sides = (canonical.texts, word_ids), (canonical.images, image_vectors)
-        projected = sentence_scores(
-            *(np.concatenate([side(part).numpy() for part in _batches(x)]) for side, x in sides)
-        )
-        tried[name] = fusion_value(projected, collection, config.fusion_metric), projected
-    name = max(tried, key=lambda each: tried[each][0])
-    weights, (_, projected) = candidates[name], tried[name]
-    _assign(canonical, weights)
+        cosines = sentence_scores(*(np.concatenate([side(part).numpy() for part in _batches(x)]) for side, x in sides))
+        value = fusion_value(cosines, collection, config.fusion_metric)
+        if value > best:
+            best, name, projected = value, each, cosines
+    _assign(canonical, candidates[name])
 
     if not (_tells(base) and _tells(projected)):
         write("canonical directions have no say: on validation they, or what was learned, score all pairs alike")

@@ -91,7 +91,9 @@ class CanonicalFit:
         return {name: values.astype(np.float32) for name, values in {**padded, "idf": self.idf}.items()}
 
     def side_by_side(self, own: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return weights of the first directions of two fits, half of each, with equal say on the training split.
+        """Return weights of the first directions of two fits, half of each where there are as many.
+
+        Both have equal say on the training split; elsewhere `own` has less, whose directions were fitted to it.
 
         Args:
             own: of `weights`.
@@ -99,13 +101,14 @@ class CanonicalFit:
                 know weigh as much as there.
         """
         dim = own["text_bias"].shape[-1]
+        brought = min(dim // 2, int(np.count_nonzero(np.any(other["image_map"], axis=0))))
         lengths, others = (self._lengths(weights["idf"]) for weights in (own, other))
         both = (lengths > 0) & (others > 0)
         ratio = float(np.mean(lengths[both] / others[both])) if both.any() else 1.0
         idf = np.where(own["idf"] > 0, own["idf"], ratio * other["idf"])
         lengths = self._lengths(idf).clip(1e-6)[:, None]
         halves = []
-        for weights, scale, kept in ((own, 1.0, dim - dim // 2), (other, ratio, dim // 2)):
+        for weights, scale, kept in ((own, 1.0, dim - brought), (other, ratio, brought)):
             half = {name: weights[name][..., :kept] for name in ("rows", "text_bias", "image_map", "image_bias")}
             half["rows"] = scale * half["rows"]
             texts = self._counts @ half["rows"] / lengths + half["text_bias"]

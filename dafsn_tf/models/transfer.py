@@ -82,14 +82,20 @@ def begin_from(model: DAFSN, source: DAFSN, vocabulary: Sequence[str]) -> None:
 
 
 def brought_directions(model: DAFSN, source: DAFSN, words: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """Return the canonical directions of the source as weights of the model's `canonical`; None where it has none.
+    """Return the canonical directions of the source as weights of the model's `canonical`.
+
+    None where it has none, or where the model no longer standardises global vectors as the source does.
 
     Args:
-        model: with canonical directions, its standardizers those that it began with.
+        model: with canonical directions.
         source: heads that the model began with.
         words: all that the model knows, in the order of their ids. Those that the source does not know have no say.
     """
-    if source.canonical is None:
+    if (
+        source.canonical is None
+        or not source.canonical.image_map.numpy().any()
+        or not _standardize_alike(model, source)
+    ):
         return None
     ours = {name: np.zeros(getattr(model.canonical, name).shape, np.float32) for name in FITTED_WEIGHTS}
     theirs = {name: getattr(source.canonical, name).numpy() for name in FITTED_WEIGHTS}
@@ -105,6 +111,16 @@ def brought_directions(model: DAFSN, source: DAFSN, words: Sequence[str]) -> dic
     for name in ("text_bias", "image_bias"):
         ours[name][kept] = theirs[name][kept]
     return ours
+
+
+def _standardize_alike(model: DAFSN, source: DAFSN) -> bool:
+    """Return whether the channels of each layer that both read have the same statistics."""
+    ours, theirs = (each.image_encoder.global_standardizer.get_weights() for each in (model, source))
+    return all(
+        np.allclose(mine[channels], yours[source_channels])
+        for channels, source_channels in _shared_channels(model, source)
+        for mine, yours in zip(ours, theirs, strict=True)
+    )
 
 
 def _begin_global(model: DAFSN, source: DAFSN) -> None:

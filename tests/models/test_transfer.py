@@ -73,6 +73,7 @@ def test_directions_of_the_source_tell_of_words_and_layers_that_it_knows_what_th
     for weight in (source.canonical.rows, source.canonical.idf):
         weight.assign(weight.numpy() * (np.arange(7) > 2).reshape(-1, *[1] * (len(weight.shape) - 1)))  # words alone
     model = heads("mixed7+mixed8", ["cat", *WORDS[::-1]], f"model.canonical_dim={directions}")
+    begin_from(model, source, (*WORDS, "puppy"))  # as many
     for name, values in brought_directions(model, source, ["cat", *WORDS[::-1]]).items():
         getattr(model.canonical, name).assign(values)
     ids, there = np.array([[6, 5, 4], [3, 6, 0]]), np.array([[3, 4, 5], [0, 3, 0]])  # a dog runs; cat a
@@ -87,14 +88,38 @@ def test_directions_of_the_source_tell_of_words_and_layers_that_it_knows_what_th
 def test_fewer_directions_are_the_first_of_the_sources():
     source = heads("mixed8", WORDS, "model.canonical_dim=3")
     model = heads("mixed8", WORDS, "model.canonical_dim=2")
+    begin_from(model, source, WORDS)
     brought = brought_directions(model, source, WORDS)
     np.testing.assert_array_equal(brought["image_map"], source.canonical.image_map.numpy()[:, :2])
     np.testing.assert_array_equal(brought["rows"][3:], source.canonical.rows.numpy()[3:, :2])
     np.testing.assert_array_equal(brought["text_bias"], source.canonical.text_bias.numpy()[:2])
 
 
+def test_directions_of_channels_on_another_scale_are_not_brought():
+    source, model = (heads("mixed8", WORDS, "model.canonical_dim=3") for _ in range(2))
+    assert brought_directions(model, source, WORDS) is not None
+    begun = model.image_encoder.global_standardizer
+    begun.set_weights([2 * weight for weight in begun.get_weights()])
+    assert brought_directions(model, source, WORDS) is None
+
+
+def test_pooled_heads_bring_the_statistics_of_their_global_channels():
+    source = heads("mixed8", WORDS, "image.global_pooling=max")
+    model = heads("mixed8", (*WORDS, "cat"), "image.global_pooling=max")
+    model.image_encoder.global_standardizer.set_weights(
+        [0 * weight for weight in model.image_encoder.global_standardizer.get_weights()]
+    )
+    begin_from(model, source, (*WORDS, "cat"))
+    for name in ("global_standardizer", "global_projection"):
+        for ours, theirs in zip(model.heads()[name].get_weights(), source.heads()[name].get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
 def test_heads_without_directions_bring_none(source):
-    assert brought_directions(heads("mixed8", WORDS, "model.canonical_dim=2"), source, WORDS) is None
+    assert brought_directions(heads("mixed8", WORDS, "model.canonical_dim=3"), source, WORDS) is None
+    unfitted, model = (heads("mixed8", WORDS, "model.canonical_dim=3") for _ in range(2))
+    unfitted.canonical.set_weights([0 * weight for weight in unfitted.canonical.get_weights()])
+    assert brought_directions(model, unfitted, WORDS) is None
 
 
 def test_a_discriminator_of_another_width_begins_anew(source):
