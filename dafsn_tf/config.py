@@ -259,6 +259,11 @@ class Config:
         """Return the fields that the heads which training begins with decide; none where it begins from scratch."""
         return HEADS_FIELDS if self.training.from_preset != "none" else ()
 
+    @property
+    def fits_canonical(self) -> bool:
+        """Whether canonical directions are fitted when training has ended: over a frozen backbone, beside sentences."""
+        return self.model.canonical_dim > 0 and not self.image.trains_backbone and self.loss.learns_sentences
+
     def get(self, path: str) -> Any:
         """Return the value of the field `section.field`."""
         section, _, field = path.partition(".")

@@ -94,7 +94,7 @@ def train(
                 return info["result"]
             held.enter_context(_only_training(run))
         state = _state(run)
-        source = source_heads(config, backbone) if not state["epochs_done"] or config.model.canonical_dim else None
+        source = source_heads(config, backbone) if not state["epochs_done"] or config.fits_canonical else None
         inputs = image_inputs(config, data, records, backbone, write)
         vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
         if not resume:
@@ -318,7 +318,7 @@ def _finish(
     with written_aside(run / "best.keras", keep_suffix=True) as aside:
         _copy_epoch(config, checkpoint(run, state["best_epoch"]), aside)
         embedder, added = _completed(load_model(aside, compile=False), vocabulary, source, records, inputs, write)
-        if added or embedder.model.canonical is not None:  # else the epoch's file stays as it is, optimizers included
+        if added or config.fits_canonical:  # else the epoch's file stays as it is, optimizers included
             embedder.model.save(aside)
         (run / ADDED_WORDS).unlink(missing_ok=True)
         if added:
@@ -384,13 +384,12 @@ def _completed(
 
     config, added = model.config, added_words(model.config, vocabulary)
     words, text = [*vocabulary, *added], config.text
-    fits_canonical = model.canonical is not None and config.loss.learns_sentences
-    vectors: Any = vectors_by_id(config, words) if added or fits_canonical else None
+    vectors: Any = vectors_by_id(config, words) if added or config.fits_canonical else None
     if added:
         model = with_added_words(model, vectors)
         write(f"{len(added)} words of {text.embeddings} beside the trained ones are known by their vectors")
     embedder = Embedder(model, TextPreprocessor(words, text.max_words, text.oov_buckets))
-    if fits_canonical:
+    if config.fits_canonical:
         brought = None if source is None else brought_directions(model, source, words)
         fit_canonical(embedder, records, inputs, vectors, config.evaluation, write, brought)
     return embedder, added

@@ -147,3 +147,12 @@ def test_fields_not_named_are_those_of_the_preset_default():
     text, model = replace(Config().text, added_words=20_000), replace(Config().model, canonical_dim=256)
     expected = replace(Config(), training=suited, text=text, model=model)  # files of earlier versions name neither
     assert expected == load_config("default")
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["model.canonical_dim=0", "image.fine_tune_from=mixed8", "loss.sentence_weight=0"],
+)
+def test_canonical_directions_are_fitted_over_a_frozen_backbone_beside_sentences(override):
+    assert load_config("default").fits_canonical
+    assert not load_config("default", [override, "loss.fused_weight=0", "loss.word_weight=1"]).fits_canonical
