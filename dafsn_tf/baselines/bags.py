@@ -1,6 +1,6 @@
 """Texts as bags of words: tf-idf vectors over the tokeniser's vocabulary, with word vectors beside them if wanted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,8 @@ class BagsOfWords:
 
     Beside them may stand what a text's words mean, d more columns: the sum of their pre-trained vectors weighted by
     tf-idf, at unit length, minus the training sentences' mean. The vectors are those that DAFSN's words begin with
-    (`text.embeddings`).
+    (`text.embeddings`), and those of the words that DAFSN knows by their vectors alone (`text.added_words`), which
+    weigh as words of no training sentence.
 
     Args:
         train: the training split.
@@ -29,44 +30,54 @@ class BagsOfWords:
     """
 
     def __init__(self, train: Split, vector_weight: float = 0.0) -> None:
-        options: Any = {"analyzer": list, "sublinear_tf": True, "dtype": np.float32}  # texts come as lists of words
-        self._vectorizer = TfidfVectorizer(**options)
-        bags = self._vectorizer.fit_transform(self._known_words(train))
         self._weight = vector_weight if train.config.text.embeddings != "none" else 0.0
+        met, added = np.unique(train.word_ids), len(train.added_words) if self._weight else 0
+        trained = met[met >= train.first_word]
+        first_added = train.first_word + len(train.vocabulary)
+        columns = [*trained.tolist(), *range(first_added, first_added + added)]
+        self._trained = len(trained)
+        options: Any = {"analyzer": list, "lowercase": False, "norm": None, "dtype": np.float32}  # of word ids
+        options["vocabulary"] = {word: column for column, word in enumerate(columns)}
+        self._vectorizer = TfidfVectorizer(sublinear_tf=True, **options)
+        weighted = self._vectorizer.fit_transform(_words(train))
         if self._weight:
-            self._vectors = self._word_vectors(train)
-            self._mean = self._meanings(bags).mean(axis=0)
+            self._vectors = _word_vectors(train, columns)
+            self._mean = self._meanings(weighted).mean(axis=0)
 
     def sentences(self, split: Split) -> Any:
         """Return each text's vector, (N, W) or (N, W + d)."""
-        return self._complete(self._vectorizer.transform(self._known_words(split)))
+        return self._vectors_of(_words(split))
 
     def documents(self, split: Split) -> Any:
         """Return each image's vector, (B, W) or (B, W + d): all its texts as one."""
         words: list[list[int]] = [[] for _ in range(len(split.records))]
-        for image, sentence in zip(split.collection.text_image, self._known_words(split), strict=True):
+        for image, sentence in zip(split.collection.text_image, _words(split), strict=True):
             words[image] += sentence
-        return self._complete(self._vectorizer.transform(words))
+        return self._vectors_of(words)
 
-    def _complete(self, bags: Any) -> Any:
+    def _vectors_of(self, words: Iterable[list[int]]) -> Any:
+        weighted: Any = self._vectorizer.transform(words)
+        bags = normalize(weighted[:, : self._trained])
         if not self._weight:
             return bags
-        meanings = self._weight * (self._meanings(bags) - self._mean)
+        meanings = self._weight * (self._meanings(weighted) - self._mean)
         return sparse.hstack([bags, sparse.csr_matrix(meanings)], format="csr")
 
-    def _meanings(self, bags: Any) -> np.ndarray:
-        """Return what bags (N, W) mean before centring, (N, d) float32; zero where no word has a vector."""
-        meanings: Any = normalize(bags @ self._vectors)
+    def _meanings(self, weighted: Any) -> np.ndarray:
+        """Return what weighted words (N, columns) mean before centring, (N, d); zero where no word has a vector."""
+        meanings: Any = normalize(weighted @ self._vectors)
         return meanings
 
-    def _word_vectors(self, train: Split) -> np.ndarray:
-        """Return the vectors (W, d) of the columns' words, zero where a word has none."""
-        words = [train.vocabulary[word - train.first_word] for word in self._vectorizer.get_feature_names_out()]
-        found, known = word_vectors(train.config.text.embeddings, words)
-        vectors = np.zeros((len(words), max(known.shape[1], 1)), np.float32)  # a column even where no word has one
-        vectors[found, : known.shape[1]] = known
-        return vectors
 
-    def _known_words(self, split: Split) -> Iterator[list[int]]:
-        for row in split.word_ids.tolist():
-            yield [word for word in row if word >= split.first_word]
+def _words(split: Split) -> Iterator[list[int]]:
+    for row in split.known_word_ids.tolist():
+        yield [word for word in row if word >= split.first_word]
+
+
+def _word_vectors(train: Split, word_ids: list[int]) -> np.ndarray:
+    """Return the vectors (W, d) of words, zero where a word has none."""
+    words = [*train.vocabulary, *train.added_words]
+    found, known = word_vectors(train.config.text.embeddings, [words[word - train.first_word] for word in word_ids])
+    vectors = np.zeros((len(word_ids), max(known.shape[1], 1)), np.float32)  # a column even where no word has one
+    vectors[found, : known.shape[1]] = known
+    return vectors

@@ -1,7 +1,8 @@
 """What every method reads of a collection: the same frozen features, the same words, labels.
 
 Features come from the cache that DAFSN trains on, standardised by its `FeatureStandardizer` (training mean and
-deviation); words are those of its tokeniser and vocabulary (training split).
+deviation); words are those of its tokeniser and vocabulary (training split), and those that it knows by their
+pre-trained vectors alone.
 """
 
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import ConfigError
 from dafsn_tf.evaluation.embedding import selection_sample
 from dafsn_tf.evaluation.protocols import Collection
+from dafsn_tf.fitting import added_words
 from dafsn_tf.layers.feature_standardizer import FeatureStandardizer
 from dafsn_tf.preprocessing.text import TextPreprocessor, build_vocabulary
 from dafsn_tf.runs import load_backbone
@@ -38,7 +40,9 @@ class Split:
         image_vectors: (B, V, C') float32, the global vectors standardised.
         region_standardizer: `FeatureStandardizer` of the training split's regions.
         word_ids: (N, T) int32, 0 pads, 1 to `oov_buckets` are unknown words, then the vocabulary in order.
+        known_word_ids: likewise, where words of `added_words` have ids of their own, after the vocabulary's.
         vocabulary: words of the training split.
+        added_words: others that DAFSN knows by their vectors (`text.added_words`).
         collection: which text belongs to which image, labels, documents.
     """
 
@@ -49,7 +53,9 @@ class Split:
     image_vectors: np.ndarray
     region_standardizer: FeatureStandardizer
     word_ids: np.ndarray
+    known_word_ids: np.ndarray
     vocabulary: list[str]
+    added_words: list[str]
     collection: Collection
 
     @property
@@ -78,6 +84,7 @@ class Split:
             self,
             records=replace(self.records, texts=texts),
             word_ids=self.word_ids[kept],
+            known_word_ids=self.known_word_ids[kept],
             collection=replace(self.collection, text_image=images[kept]),
         )
 
@@ -109,7 +116,7 @@ class Inputs:
         self._vocabulary = build_vocabulary(
             (text for texts in records.texts for text in texts), config.text.max_vocabulary, config.text.min_count
         )
-        self._preprocess = TextPreprocessor(self._vocabulary, config.text.max_words, config.text.oov_buckets)
+        self._added = added_words(config, self._vocabulary)
         features = self._features(records)
         self._region_standardizer = FeatureStandardizer()
         self._global_standardizer = FeatureStandardizer(self.backbone.global_widths)
@@ -127,6 +134,7 @@ class Inputs:
         if split == "validation":
             records, features = selection_sample(records, features, self.config.evaluation)
         texts = [text for texts in records.texts for text in texts]
+        word_ids = self._word_ids(texts, self._vocabulary)
         return Split(
             data=self.data,
             config=self.config,
@@ -134,10 +142,10 @@ class Inputs:
             features=features,
             image_vectors=np.asarray(keras.ops.convert_to_numpy(self._global_standardizer(features.whole))),
             region_standardizer=self._region_standardizer,
-            word_ids=np.concatenate(
-                [self._word_ids(texts[start : start + _BATCH]) for start in range(0, len(texts), _BATCH)]
-            ),
+            word_ids=word_ids,
+            known_word_ids=self._word_ids(texts, [*self._vocabulary, *self._added]) if self._added else word_ids,
             vocabulary=self._vocabulary,
+            added_words=self._added,
             collection=Collection(
                 text_image=np.repeat(np.arange(len(records)), [len(texts) for texts in records.texts]),
                 labels=records.labels if records.labels.any() else None,
@@ -155,12 +163,15 @@ class Inputs:
             "flip_averaging": image.flip_averaging,
             **{
                 name: getattr(text, name)
-                for name in ("max_words", "max_vocabulary", "min_count", "oov_buckets", "embeddings")
+                for name in ("max_words", "max_vocabulary", "min_count", "oov_buckets", "embeddings", "added_words")
             },
         }
 
     def _features(self, records: RecordSplit) -> FrozenFeatures:
         return cached_features(self.data, records, self.config.image, self.backbone, self.progress)
 
-    def _word_ids(self, texts: list[str]) -> np.ndarray:
-        return self._preprocess(tf.constant(texts))["word_ids"].numpy()
+    def _word_ids(self, texts: list[str], words: list[str]) -> np.ndarray:
+        """Return the ids (N, T) of texts' words among these."""
+        preprocess = TextPreprocessor(words, self.config.text.max_words, self.config.text.oov_buckets)
+        batches = (texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH))
+        return np.concatenate([preprocess(tf.constant(batch))["word_ids"].numpy() for batch in batches])

@@ -58,7 +58,9 @@ def toy_split():
             image_vectors=vectors.astype("float32"),
             region_standardizer=standardizer,
             word_ids=word_ids,
+            known_word_ids=word_ids,
             vocabulary=[f"word{number}" for number in range(23)],
+            added_words=[],
             collection=Collection(np.repeat(np.arange(images), 2), labels, documents),
         )
 

@@ -46,6 +46,20 @@ def test_words_of_other_splits_are_out_of_the_vocabulary(data, config):
     assert 1 <= number <= config.text.oov_buckets
 
 
+def test_words_known_by_their_vectors_have_ids_after_the_vocabularys(data, config, tmp_path):
+    file = tmp_path / "vectors.txt"
+    file.write_text("is 1.0 0.0\n9 0.0 1.0\n8 1.0 1.0")
+    inputs = Inputs(data, replace(config, text=replace(config.text, embeddings=str(file), added_words=2)))
+    split = inputs.open("validation")
+    added = split.added_words
+    assert added == [word for word in ("9", "8") if word not in split.vocabulary]
+    beyond = split.first_word + len(split.vocabulary)
+    assert split.known_word_ids[1, 1] == beyond + added.index("9")  # "number 9 is ..."
+    same = split.known_word_ids < beyond
+    np.testing.assert_array_equal(split.known_word_ids[same], split.word_ids[same])
+    assert (split.word_ids[~same] < split.first_word).all()
+
+
 def test_a_collection_without_labels_has_no_classes(prepared, config):
     collection = Inputs(prepared(labels=False, documents=False), config).open("validation").collection
     assert collection.labels is None
@@ -73,15 +87,18 @@ def test_an_absent_split_is_named(data, config):
 def test_the_first_texts_of_each_image_are_kept(toy_split, counts, count):
     whole = toy_split("validation", images=len(counts))
     text_image = np.repeat(np.arange(len(counts)), counts)
+    word_ids = np.array([[image, number] for image, texts in enumerate(counts) for number in range(texts)])
     whole = replace(
         whole,
         records=replace(whole.records, texts=[tuple(map(str, range(texts))) for texts in counts]),
-        word_ids=np.array([[image, number] for image, texts in enumerate(counts) for number in range(texts)]),
+        word_ids=word_ids,
+        known_word_ids=word_ids + 50,
         collection=replace(whole.collection, text_image=text_image),
     )
     first = whole.first_texts(count)
     expected = [[image, number] for image, texts in enumerate(counts) for number in range(min(texts, count))]
     assert first.word_ids.tolist() == expected
+    np.testing.assert_array_equal(first.known_word_ids, np.array(expected) + 50)
     assert first.collection.text_image.tolist() == [image for image, _ in expected]
     assert [len(texts) for texts in first.records.texts] == [min(texts, count) for texts in counts]
     assert whole.first_texts(0) is whole

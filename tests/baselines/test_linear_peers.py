@@ -67,6 +67,36 @@ def test_word_vectors_stand_beside_bags_at_their_weight(toy_split, vectors_file)
             np.testing.assert_allclose(both[:, len(columns) :], 0.5 * (meanings(tf_idf) - centre), atol=1e-5)
 
 
+def test_words_of_no_training_text_are_known_by_their_vectors(toy_split, vectors_file):
+    file, vectors = vectors_file
+    added = np.float32([[1, 0, 0, 0], [0, 2, 0, 0]])
+    with file.open("a") as out:
+        out.writelines(f"\nnew{number} " + " ".join(map(str, row)) for number, row in enumerate(added))
+    train, validation = (with_vectors(toy_split(name, images=30), file) for name in ("train", "validation"))
+    known = validation.word_ids.copy()
+    known[:2] = 0
+    known[0, :4], known[1, :3] = [4, 26, 1, 27], [27, 27, 1]  # the vocabulary's 23 words have the ids 3 to 25
+    expanded = dataclasses.replace(validation, known_word_ids=known, added_words=["new0", "new1"])
+    bags = BagsOfWords(dataclasses.replace(train, added_words=["new0", "new1"]), vector_weight=0.5)
+    found = bags.sentences(expanded).toarray()
+
+    plain = BagsOfWords(train, vector_weight=0.5)
+    without = plain.sentences(validation).toarray()
+    np.testing.assert_allclose(found[2:], without[2:], atol=1e-6)
+    np.testing.assert_array_equal(bags.sentences(train).toarray(), plain.sentences(train).toarray())
+    columns = np.unique(train.word_ids[train.word_ids >= 3])
+    training = [set(row[row >= 3]) for row in train.word_ids]
+    idf = {word: np.log((1 + len(training)) / (1 + sum(word in text for text in training))) + 1 for word in (4, 26, 27)}
+    assert idf[26] > idf[4]
+    rows = idf[4] * vectors[1] + idf[26] * added[0] + idf[27] * added[1], (1 + np.log(2)) * idf[27] * added[1]
+    trained = BagsOfWords(train).sentences(train).toarray() @ vectors[columns - 3]
+    centre = (trained / np.maximum(np.linalg.norm(trained, axis=1, keepdims=True), 1e-12)).mean(axis=0)
+    for text, row in enumerate(rows):
+        np.testing.assert_allclose(found[text, len(columns) :], 0.5 * (row / np.linalg.norm(row) - centre), atol=1e-5)
+    np.testing.assert_array_equal(found[0, : len(columns)], columns == 4)  # tf-idf's columns know trained words alone
+    assert not found[1, : len(columns)].any()
+
+
 def test_without_pre_trained_vectors_bags_are_tf_idf_alone(toy_split):
     train = toy_split("train", images=20)
     bags = [BagsOfWords(train, vector_weight=weight).sentences(train).toarray() for weight in (0.0, 1.0)]
