@@ -1,10 +1,10 @@
 """Configuration: frozen dataclasses, read from and written to TOML.
 
-A configuration is one file (`load_config("shapes")` for a preset, or a path), then `--set section.field=value`.
-The resolved configuration is stored with every run and every exported version. Defaults are those of the preset
-`default`, but for `training.min_steps` and the `training.weight_decay` that goes with it, for what is said in Python
-does not depend on the collection, and for `text.added_words` and `model.canonical_dim`, which files of earlier versions
-do not name.
+A configuration is one file (`load_config("shapes")` for a preset, or a path), then `--set section.field=value`. What a
+file of one's own does not name is as in the preset `default`. The resolved configuration is stored with every run and
+every exported version, with every field. Defaults of the classes are those of the preset `default`, but for
+`training.min_steps` and the `training.weight_decay` that goes with it, for what is said in Python does not depend on
+the collection, and for `text.added_words` and `model.canonical_dim`, which runs of earlier versions do not name.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import math
 import tomllib
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -311,8 +311,9 @@ def preset_names() -> list[str]:
 def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Config:
     """Return the configuration of a preset or a TOML file, with overrides `section.field=value` applied in order.
 
-    A table `[search]` is left to `dafsn tune`. An override of `training.epochs` is kept to: it sets
-    `training.min_steps` to 1 step, where there were more and no override names that.
+    Fields that a file does not name are those of the preset `default`. A table `[search]` is left to `dafsn tune`. A
+    file or an override that names `training.epochs` is kept to: it sets `training.min_steps` to 1 step, where there
+    were more and it does not name that too.
 
     Raises:
         ConfigError: no such preset or file, one that cannot be read or is not TOML, or anything that
@@ -320,24 +321,49 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
     """
     name = str(preset_or_path)
     if name in preset_names():
-        text = (resources.files("dafsn_tf") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+        values = _preset_values(name)
     elif Path(name).is_file():
-        text = _read(Path(name))
+        values = _preset_values("default")
+        own = _file_values(Path(name))
+        tables = {section: fields for section, fields in own.items() if isinstance(fields, Mapping)}
+        values |= own | {section: {**values.get(section, {}), **fields} for section, fields in tables.items()}
+        _keep_to_epochs(values, [f"{section}.{key}" for section, fields in tables.items() for key in fields])
     else:
         raise ConfigError(
             f"'{name}' is neither a preset nor a file. Presets: {', '.join(preset_names())}."
             f"{_nearest(name, preset_names())}"
         )
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{name} is not valid TOML: {error}.") from error
-    values.pop("search", None)  # what `dafsn tune` searches, for its own eyes
-    overridden = [_apply_override(values, override) for override in overrides]
-    if "training.epochs" in overridden and "training.min_steps" not in overridden:
-        training = values["training"]
-        training["min_steps"] = min(1, training.get("min_steps", 0))  # who asks for a number of epochs gets that number
+    _keep_to_epochs(values, [_apply_override(values, override) for override in overrides])
     return Config.from_dict(values, where=name)
+
+
+def stored_config(path: Path) -> Config:
+    """Return the configuration that a run or preset's folder holds; fields that an earlier version lacked are off.
+
+    Raises:
+        ConfigError: a file that cannot be read or is not TOML, or anything that `Config.from_dict` refuses.
+    """
+    return Config.from_dict(_file_values(path), where=str(path))
+
+
+def _preset_values(name: str) -> dict[str, Any]:
+    return tomllib.loads((resources.files("dafsn_tf") / "presets" / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def _file_values(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(_read(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from error
+    values.pop("search", None)  # what `dafsn tune` searches, for its own eyes
+    return values
+
+
+def _keep_to_epochs(values: dict[str, Any], named: Collection[str]) -> None:
+    """Let who asks for a number of epochs get that number."""
+    if "training.epochs" in named and "training.min_steps" not in named:
+        training = values["training"]
+        training["min_steps"] = min(1, training.get("min_steps", 0))
 
 
 def _read(path: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture, picture_files
+from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture, picture_files, unread_pictures
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.evaluation.fusion import Fusion
@@ -61,6 +61,8 @@ class PictureFolder:
 
     def __init__(self, run: Run, folder: Path, write: Callable[[str], None] = print, kept: Path | None = None) -> None:
         files = picture_files(folder)
+        if unread := unread_pictures(folder):
+            write(unread)
         model = complete_model(run)
         self.encoder = Encoder(model, run.text_preprocessor, Fusion.from_dict(run.fusion))
         anywhere = replace(run.config, image=replace(run.config.image, weights="imagenet"))  # wherever weights lie
@@ -104,6 +106,10 @@ class PictureFolder:
             for (path, _), status, row in zip(batch, encoded["status"], rows, strict=True)
             if status == Status.OK
         }
+
+    def unknown_words(self, query: str) -> list[str]:
+        """Return the words of a text that the model does not know, as they stand there: they tell it nothing."""
+        return self.encoder.text_preprocessor.unknown_words(query)
 
     def search(self, queries: Sequence[str]) -> list[list[Hit]]:
         """Return the pictures that texts ask for, best first; nothing for a text without a word."""

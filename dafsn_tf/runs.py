@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dafsn_tf.config import Config, ImageConfig, load_config
+from dafsn_tf.config import Config, ImageConfig, stored_config
 from dafsn_tf.errors import RunError
 from dafsn_tf.pretrained import HEADS, read_added_words, shipped_models
 from dafsn_tf.progress import Progress, Write, progress_lines
@@ -68,7 +68,7 @@ def load_run(path: str | Path, weights: str | Path | None = None) -> Run:
     from dafsn_tf.preprocessing.text import TextPreprocessor
 
     info = read_run_info(path)
-    config = load_config(path / "config.toml")
+    config = stored_config(path / "config.toml")
     if weights is not None:
         config = replace(config, image=replace(config.image, weights=str(weights)))
     added, fusion = read_added_words(path), json.loads((path / "fusion.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dafsn_tf.config import Config, load_config
+from dafsn_tf.config import Config, stored_config
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.records import Manifest, RecordSplit
 from dafsn_tf.errors import RunError
@@ -151,7 +151,7 @@ def _check_unused(run: Path) -> None:
 def _check_same(run: Path, config: Config, identity: dict[str, Any]) -> dict[str, Any]:
     """Return the contents of run.json, having refused another configuration, collection, seed or backbone."""
     info = read_run_info(run)
-    if load_config(run / "config.toml") != config:
+    if stored_config(run / "config.toml") != config:
         raise RunError(f"{run} was begun with another configuration: resume it with --config {run}/config.toml.")
     for name in ("collection", "documents", "seed", "backbone_fingerprint"):
         if info[name] != identity[name]:

@@ -1,10 +1,11 @@
 import tomllib
 import typing
 from dataclasses import replace
+from importlib import resources
 
 import pytest
 
-from dafsn_tf.config import Config, TrainingConfig, load_config, preset_names
+from dafsn_tf.config import Config, TrainingConfig, load_config, preset_names, stored_config
 from dafsn_tf.errors import ConfigError
 
 
@@ -85,6 +86,35 @@ def test_files_of_ones_own(tmp_path):
         load_config(path)
     with pytest.raises(ConfigError, match=r"neither a preset nor a file.*Did you mean 'shapes'\?"):
         load_config("shape")
+
+
+def test_what_a_file_does_not_name_is_as_in_the_preset_default(tmp_path):
+    path, default = tmp_path / "mine.toml", load_config("default")
+    path.write_text('[text]\nembeddings = "none"\n[search]\nmodel.dim = [1, 2]\n')
+    assert load_config(path) == replace(default, text=replace(default.text, embeddings="none"))
+    path.write_text("")
+    assert load_config(path) == default
+    assert load_config(path, ["model.dim=8"]).model == replace(default.model, dim=8)
+    path.write_text("[training]\nepochs = 3\n")
+    assert load_config(path).training.for_images(60).epochs == 3
+    path.write_text("[training]\nepochs = 3\nmin_steps = 9\n")
+    assert load_config(path).training == replace(default.training, epochs=3, min_steps=9)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_a_copy_of_a_preset_is_that_preset(name, tmp_path):
+    copy = tmp_path / "copy.toml"
+    copy.write_text((resources.files("dafsn_tf") / "presets" / f"{name}.toml").read_text())
+    assert load_config(copy) == load_config(name)
+
+
+def test_what_a_stored_configuration_lacks_was_off(tmp_path):
+    config = load_config("default")
+    path = tmp_path / "config.toml"
+    path.write_text(config.to_toml())
+    assert stored_config(path) == load_config(path) == config
+    path.write_text(config.to_toml().replace("canonical_dim = 256\n", "").replace("added_words = 20000\n", ""))
+    assert (stored_config(path).model.canonical_dim, stored_config(path).text.added_words) == (0, 0)
 
 
 def test_strings_with_quotes_survive_toml():

@@ -120,6 +120,24 @@ def test_a_text_without_a_word_finds_nothing_and_its_neighbour_is_answered(pictu
             assert min(sheet.size) > 100
 
 
+def test_pictures_in_formats_that_are_not_read_are_counted(folder, tmp_path):
+    for name in ("a.HEIC", "b.heic", "c.tif"):
+        (tmp_path / name).touch()
+    run, lines = load_run("shapes"), []
+    with pytest.raises(DataError, match=r"hold no file.*Pictures in formats.*\(2 \.heic, 1 \.tif\).*convert them"):
+        PictureFolder(run, tmp_path)
+    (tmp_path / "picture.png").write_bytes(SCENES[0].image)
+    PictureFolder(run, tmp_path, write=lines.append)
+    assert "(2 .heic, 1 .tif) are left out" in lines[0]
+
+
+def test_words_that_the_model_does_not_know_are_told(pictures):
+    known = SCENES[0].texts[0]
+    assert pictures.unknown_words(known) == []
+    assert pictures.unknown_words(f"Größter, {known} zzyzx!") == ["Größter", "zzyzx"]
+    assert pictures.unknown_words("...") == []
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path):
     run = load_run("shapes")
     with pytest.raises(DataError, match=r"no folder .*absent"):
@@ -133,8 +151,9 @@ def test_a_folder_without_pictures_is_refused(tmp_path):
 
 def test_the_command_asks_and_answers(folder, tmp_path):
     arguments = ["demo", "--images", str(folder), "--model", "shapes", "--out", str(tmp_path)]
-    result = CliRunner().invoke(app, arguments, input="a star\na ring\n\n")
+    result = CliRunner().invoke(app, arguments, input="a star\na zzyzx ring\n\n")
     assert result.exit_code == 0
+    assert "does not know, which tell it nothing: zzyzx\n" in result.stderr
     assert result.stdout.startswith("a star\n")
     assert result.stdout.count(".PNG") == 10
     assert sorted(path.name for path in (Path(tmp_path) / "found").iterdir()) == ["1", "2"]

@@ -5,9 +5,8 @@ from typing import Annotated
 
 import typer
 
+from dafsn_tf.cli.compare import named_config
 from dafsn_tf.cli.console import check_inputs, say
-from dafsn_tf.config import load_config
-from dafsn_tf.errors import ConfigError
 
 
 def ablate(
@@ -29,9 +28,7 @@ def ablate(
     ] = None,
 ) -> None:
     """Take each part from the full model and measure what is lost; an interrupted ablation goes on."""
-    if overrides and not config:
-        raise ConfigError("--set changes values of a configuration: name that too, by --config PRESET or FILE.")
-    full = load_config(config, overrides or ()) if config else None
+    full = named_config(config, overrides)
     check_inputs(data=data)
     from dafsn_tf import baselines
     from dafsn_tf.reporting.comparison import ablation_table

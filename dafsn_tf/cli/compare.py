@@ -7,7 +7,8 @@ import typer
 from typer.core import TyperCommand
 
 from dafsn_tf.cli.console import check_inputs, say
-from dafsn_tf.config import load_config
+from dafsn_tf.config import Config, load_config
+from dafsn_tf.errors import ConfigError
 
 _LISTS = ("--data", "--methods", "--seeds", "--only")
 
@@ -33,6 +34,17 @@ def _repeated(arguments: list[str]) -> list[str]:
     return repeated
 
 
+def named_config(config: str | None, overrides: list[str] | None) -> Config | None:
+    """Return the configuration that a comparison's options name, None where they name none.
+
+    Raises:
+        ConfigError: overrides of no configuration, or anything that `load_config` refuses.
+    """
+    if overrides and not config:
+        raise ConfigError("--set changes values of a configuration: name that too, by --config PRESET or FILE.")
+    return load_config(config, overrides or ()) if config else None
+
+
 def compare(
     data: Annotated[
         list[Path], typer.Option(help="Collection made by `dafsn prepare`; several are splits of one collection.")
@@ -53,8 +65,12 @@ def compare(
     config: Annotated[
         str | None, typer.Option(help="DAFSN's preset or TOML file; by default the preset of the collection's layout.")
     ] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="section.field=value of --config; may be repeated.")
+    ] = None,
 ) -> None:
     """Compare DAFSN with its peers on the same features; an interrupted comparison goes on."""
+    named = named_config(config, overrides)
     check_inputs(data=data)
     from dafsn_tf import baselines
     from dafsn_tf.reporting.comparison import comparison_table
@@ -66,7 +82,7 @@ def compare(
         seeds=seeds or (0,),
         only=only or (),
         tune_once=tune_once,
-        config=load_config(config) if config else None,
+        config=named,
         write=say,
     )
     typer.echo(comparison_table(found.runs, found.missing, found.skipped))

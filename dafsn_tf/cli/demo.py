@@ -64,6 +64,8 @@ def demo(
                 typer.echo(f"  {hit.score:6.2f}  {hit.path}")
             if not row:
                 typer.echo("  no word in it")
+            if unknown := folder.unknown_words(query):
+                say(f"words that the model does not know, which tell it nothing: {', '.join(unknown)}")
         pictures = out / "found" if text else out / "found" / str(number)
         folder.draw(queries, hits, pictures)
         say(f"pictures of what was found and where the words looked: {pictures}")

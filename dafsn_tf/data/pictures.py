@@ -6,7 +6,8 @@ here: turning by EXIF orientation, the first frame of an animated WebP, BMP with
 """
 
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from dafsn_tf.preprocessing.status import Status
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")  # of their files, where a folder is looked through
+_UNREAD = (".heic", ".heif", ".avif", ".tif", ".tiff", ".jxl", ".jp2")  # of pictures too, in formats not read
 _LOSSLESS = {"PNG", "GIF", "BMP"}
 _SMALL = 256  # pixels of the longer side up to which lossless sources stay lossless
 _JPEG_LIMIT = 65_500  # pixels a side that libjpeg writes
@@ -67,10 +69,25 @@ def picture_files(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}. Name one that holds pictures ({', '.join(SUFFIXES)}).")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    files = _files_ending_in(SUFFIXES, folder)
     if not files:
-        raise DataError(f"{folder} and its subfolders hold no file that ends in {', '.join(SUFFIXES)}.")
+        unread = unread_pictures(folder)
+        advice = f" {unread[0].upper()}{unread[1:]}." if unread else ""
+        raise DataError(f"{folder} and its subfolders hold no file that ends in {', '.join(SUFFIXES)}.{advice}")
     return files
+
+
+def unread_pictures(folder: Path) -> str:
+    """Return what to say of pictures in a folder whose formats are not read; nothing where there are none."""
+    found = Counter(path.suffix.lower() for path in _files_ending_in(_UNREAD, folder))
+    if not found:
+        return ""
+    counts = ", ".join(f"{count} {suffix}" for suffix, count in sorted(found.items()))
+    return f"pictures in formats that are not read ({counts}) are left out: convert them to JPEG or PNG"
+
+
+def _files_ending_in(suffixes: Sequence[str], folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
 
 
 def normalize_picture(encoded: bytes, image_side: int = 512, max_pixels: int = 100_000_000) -> bytes:

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from dafsn_tf.config import Config, load_config
+from dafsn_tf.config import Config, stored_config
 from dafsn_tf.errors import RunError, WeightsError
 from dafsn_tf.layers.backbones import INCEPTION_FILE, NAME_WEIGHTS
 from dafsn_tf.models.dafsn import DAFSN
@@ -121,7 +121,7 @@ def load_heads(folder: Path) -> DAFSN:
     Raises:
         RunError: weights that do not fit the configuration beside them.
     """
-    config = load_config(folder / "config.toml")
+    config = stored_config(folder / "config.toml")
     info = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     added = read_added_words(folder)
     vocabulary = [*(folder / "vocabulary.txt").read_text(encoding="utf-8").split("\n"), *added]

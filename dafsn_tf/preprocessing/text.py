@@ -106,6 +106,13 @@ class TextPreprocessor(tf.Module):
             "status": tf.where(tokens.row_lengths() == 0, int(Status.EMPTY_TEXT), int(Status.OK)),
         }
 
+    def unknown_words(self, text: str) -> list[str]:
+        """Return those of the words kept of a text that the vocabulary lacks, as they stand in the text."""
+        row = self(tf.constant([text]))
+        ids, offsets = row["word_ids"][0].numpy(), row["word_offsets"][0].numpy()
+        unknown = (ids > 0) & (ids <= self.oov_buckets)
+        return [text.encode()[start:end].decode() for start, end in offsets[unknown]]
+
     def _look_up(self, words: tf.Tensor) -> tf.Tensor:
         known = self.table.lookup(words)
         return tf.where(known > 0, known, 1 + tf.strings.to_hash_bucket_fast(words, self.oov_buckets))
