@@ -43,7 +43,7 @@ lint: $(INSTALLED) ## ruff, pyright, import-linter
 reproduce: $(INSTALLED) ## SET=flickr8k or pascal-sentence, SOURCE=its folder: train the preset, print measured beside expected
 	@test -n "$(SET)" && { test -d data/$(SET) || test -n "$(SOURCE)"; } || \
 		{ echo "make reproduce needs SET=flickr8k or SET=pascal-sentence, and SOURCE=the folder of that collection"; exit 2; }
-	test -d data/$(SET) || $(BIN)/dafsn prepare $(SET) --source $(SOURCE) --out data/$(SET)
+	test -d data/$(SET) || $(BIN)/dafsn prepare $(SET) --source "$(SOURCE)" --out data/$(SET)
 	$(BIN)/dafsn train --config $(subst -,_,$(SET)) --data data/$(SET) --run runs/$(SET) $(if $(wildcard runs/$(SET)),--resume)
 	$(BIN)/dafsn evaluate runs/$(SET) --data data/$(SET) --json runs/$(SET)/evaluation.json
 	$(BIN)/python benchmarks/results.py beside $(SET) --evaluation runs/$(SET)/evaluation.json

@@ -4,7 +4,8 @@ A configuration is one file (`load_config("shapes")` for a preset, or a path), t
 file of one's own does not name is as in the preset `default`. The resolved configuration is stored with every run and
 every exported version, with every field. Defaults of the classes are those of the preset `default`, but for
 `training.min_steps` and the `training.weight_decay` that goes with it, for what is said in Python does not depend on
-the collection, and for `text.added_words` and `model.canonical_dim`, which runs of earlier versions do not name.
+the collection, and for `text.added_words`, `model.canonical_dim` and `model.querybank_size`, which runs of earlier
+versions do not name.
 """
 
 import dataclasses
@@ -97,6 +98,7 @@ class ModelConfig:
 
     dim: EvenDim = 512  # D, width of the aligned space; even
     canonical_dim: CountOrNone = 0  # L, canonical directions fitted beside it, over a frozen backbone; 0: none
+    querybank_size: CountOrNone = 0  # K, centres of training texts and of images; 0: none; Bogolin et al., CVPR 2022
     gamma1: NotNegative = 10.0  # sharpness of attention over regions; Eq 8-9 (5 there, for products)
     gamma2: Positive = 5.0  # sharpness of pooling over words; Eq 10
     word_pooling: Literal["log_mean_exp", "log_sum_exp", "mean"] = "log_sum_exp"  # word relevances to one score
@@ -263,6 +265,11 @@ class Config:
     def fits_canonical(self) -> bool:
         """Whether canonical directions are fitted when training has ended: over a frozen backbone, beside sentences."""
         return self.model.canonical_dim > 0 and not self.image.trains_backbone and self.loss.learns_sentences
+
+    @property
+    def fits_querybank(self) -> bool:
+        """Whether cosines are held against a bank when training has ended: beside sentences."""
+        return self.model.querybank_size > 0 and self.loss.learns_sentences
 
     def get(self, path: str) -> Any:
         """Return the value of the field `section.field`."""

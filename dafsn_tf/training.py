@@ -318,7 +318,8 @@ def _finish(
     with written_aside(run / "best.keras", keep_suffix=True) as aside:
         _copy_epoch(config, checkpoint(run, state["best_epoch"]), aside)
         embedder, added = _completed(load_model(aside, compile=False), vocabulary, source, records, inputs, write)
-        if added or config.fits_canonical:  # else the epoch's file stays as it is, optimizers included
+        if added or config.fits_canonical or config.fits_querybank:
+            # else the epoch's file stays as it is, optimizers included
             embedder.model.save(aside)
         (run / ADDED_WORDS).unlink(missing_ok=True)
         if added:
@@ -366,7 +367,7 @@ def _completed(
     inputs: dict[str, "ImageInputs"],
     write: Callable[[str], None],
 ) -> tuple[Any, list[str]]:
-    """Return an embedder of a trained model with added words and canonical directions, and the former.
+    """Return an embedder of a trained model with added words, canonical directions and a querybank, and the first.
 
     Args:
         model: not compiled; it is changed, or another one takes its place.
@@ -378,6 +379,7 @@ def _completed(
     """
     from dafsn_tf.evaluation.canonical import fit_canonical
     from dafsn_tf.evaluation.embedding import Embedder
+    from dafsn_tf.evaluation.querybank import fit_querybank
     from dafsn_tf.models.transfer import brought_directions
     from dafsn_tf.models.vocabulary_expansion import with_added_words
     from dafsn_tf.preprocessing.text import TextPreprocessor
@@ -392,4 +394,6 @@ def _completed(
     if config.fits_canonical:
         brought = None if source is None else brought_directions(model, source, words)
         fit_canonical(embedder, records, inputs, vectors, config.evaluation, write, brought)
+    if config.fits_querybank:
+        fit_querybank(embedder, records, inputs, config.evaluation, write)
     return embedder, added

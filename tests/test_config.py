@@ -174,8 +174,11 @@ def test_who_asks_for_epochs_gets_them():
 def test_fields_not_named_are_those_of_the_preset_default():
     """What validation found best for photographs (benchmarks/RESULTS.md) is what no one has to ask for."""
     suited = replace(Config().training, min_steps=1200, weight_decay=10.0)
-    text, model = replace(Config().text, added_words=20_000), replace(Config().model, canonical_dim=256)
-    expected = replace(Config(), training=suited, text=text, model=model)  # files of earlier versions name neither
+    text, model = (
+        replace(Config().text, added_words=20_000),
+        replace(Config().model, canonical_dim=256, querybank_size=128),
+    )
+    expected = replace(Config(), training=suited, text=text, model=model)  # runs of earlier versions name none
     assert expected == load_config("default")
 
 

@@ -20,10 +20,13 @@ from dafsn_tf.evaluation.attention import evaluate_attention
 from dafsn_tf.evaluation.canonical import fit_canonical
 from dafsn_tf.evaluation.embedding import Embedder
 from dafsn_tf.evaluation.evaluate import evaluate_run
+from dafsn_tf.evaluation.querybank import WEIGHTS, fit_querybank
+from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.export import ExportOptions, export_run
 from dafsn_tf.files import write_json
 from dafsn_tf.fitting import initial_model, learning_rate_schedule, shipped_heads_hint, training_vocabulary
 from dafsn_tf.layers.canonical_projections import FITTED_WEIGHTS
+from dafsn_tf.layers.querybank import COLUMNS
 from dafsn_tf.models.presets import load_heads
 from dafsn_tf.progress import progress_lines
 from dafsn_tf.runs import load_run, split_features
@@ -520,6 +523,7 @@ def canonical(shapes_data, tmp_path_factory):
     words = "\n".join(f"{word} {number} 1" for number, word in enumerate(("red", "blue", "circle", "square", "zebra")))
     (folder / "vectors.txt").write_text(words)
     overrides = ("image.fine_tune_from=none", "training.epochs=1", "model.canonical_dim=4")
+    overrides += ("model.querybank_size=8",)
     config = fine_tuning_config(folder, *overrides, f"text.embeddings={folder}/vectors.txt", "text.added_words=9")
     lines: list[str] = []
     train(config, shapes_data, folder / "run", write=lines.append)
@@ -537,7 +541,7 @@ def test_canonical_directions_are_fitted_when_training_has_ended(canonical, shap
     assert run.model.assets.vocabulary[-1] == "zebra"
     assert layer.rows.numpy()[-1].any()  # known by its vector alone
     features = run.model.encode_texts(run.text_preprocessor(["a red circle"])["word_ids"])["sentence_features"]
-    assert features.shape == (1, 16 + 4) == (1, run.model.feature_dim)
+    assert features.shape == (1, 16 + 4 + COLUMNS) == (1, run.model.feature_dim)
     trained = run.model.encode_texts(np.ones((1, 3), "int32"), training=True)["sentence_features"]
     assert trained.shape == (1, 16)
     figures = evaluate_run(run, shapes_data, probe=True)
@@ -618,9 +622,62 @@ def test_directions_of_the_heads_that_training_began_with_are_kept_where_they_ra
     assert ("beside those of the heads that training began with" in written[-1]) == useful
 
 
+def test_a_querybank_is_fitted_last_and_what_it_says_is_what_it_does(canonical, shapes_data):
+    run = load_run(canonical[0])
+    bank = run.model.querybank
+    (told,) = [line for line in canonical[1] if line.startswith("cosines are held against a bank of ")]
+    assert canonical[1].index(told) > max(
+        number for number, line in enumerate(canonical[1]) if line.startswith("canonical directions")
+    )
+    weight = float(told.partition("weight ")[2].split(",")[0])
+    assert weight in WEIGHTS
+    assert (float(bank.strength.numpy()) > 0) == (weight > 0)
+    np.testing.assert_allclose(np.exp(bank.text_shares.numpy()).sum(), 1, rtol=1e-4)
+    assert (np.linalg.norm(bank.image_centres.numpy(), axis=1) <= 1 + 1e-5).all()
+
+    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
+    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    embedder = Embedder(run.model, run.text_preprocessor)
+    bank.strength.assign(0.0)
+    train = embedder.embed_split(records["train"], inputs["train"], texts_per_image=1)
+    for nearness, rows in (
+        (bank.text_nearness, train.sentences),
+        (bank.image_nearness, train.images),
+    ):
+        found = nearness(rows[:, : bank.dim]).numpy()
+        np.testing.assert_allclose(found.mean(), 0, atol=1e-4)
+        assert np.abs(found).max() <= float(bank.bound.numpy())
+    plain = embedder.embed_split(records["validation"], inputs["validation"])
+    bank.strength.assign(0.4)
+    held = embedder.embed_split(records["validation"], inputs["validation"])
+    cosines, less = (sentence_scores(each.sentences, each.images) for each in (plain, held))
+    near = [
+        side(rows[:, : bank.dim]).numpy()
+        for side, rows in ((bank.text_nearness, plain.sentences), (bank.image_nearness, plain.images))
+    ]
+    scale = 1 + 2 * 0.4 * float(bank.bound.numpy())
+    np.testing.assert_allclose(less * scale, cosines - 0.4 * (near[0][:, None] + near[1]), atol=1e-4)
+
+
+def test_a_querybank_has_no_say_where_sentences_have_none_or_all_pairs_score_alike(canonical, shapes_data):
+    run = load_run(canonical[0])
+    run.model.querybank.strength.assign(0.7)
+    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
+    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    one = records["validation"].at(np.array([0]))
+    records["validation"] = replace(one, texts=[one.texts[0][:1]])
+    inputs["validation"] = inputs["validation"].at(np.array([0]))
+    written: list[str] = []
+    embedder = Embedder(run.model, run.text_preprocessor)
+    fit_querybank(embedder, records, inputs, run.config.evaluation, written.append)
+    assert written[0].startswith("a querybank has no say")
+    assert float(run.model.querybank.strength.numpy()) == 0
+
+
 def test_canonical_directions_are_passed_on(canonical, shapes_data, tmp_path):
     run = load_run(canonical[0])
     run.model.canonical.share.assign(0.5)  # whatever was chosen
+    run.model.querybank.strength.assign(0.5)
     passed_on = load_run(run.model.save_to_preset(tmp_path / "preset"))
     texts = run.text_preprocessor(["a red circle", "a zebra"])["word_ids"]
     ours, theirs = (each.model.encode_texts(texts)["sentence_features"].numpy() for each in (run, passed_on))
@@ -633,5 +690,6 @@ def test_canonical_directions_are_passed_on(canonical, shapes_data, tmp_path):
 def test_canonical_directions_are_served(canonical, shapes_data, tmp_path, float16, only):
     run = load_run(canonical[0])
     run.model.canonical.share.assign(0.5)
+    run.model.querybank.strength.assign(0.5)
     options = ExportOptions(only, float16)
     export_run(run, tmp_path / "models", data=shapes_data, options=options)  # refuses what differs from the model

@@ -75,6 +75,8 @@ ABLATIONS = {
         Ablation("without_added_words", {"text.added_words": 0}, VECTORS),
         Ablation("without_canonical", {"model.canonical_dim": 0}, FROZEN),
         Ablation("with_canonical", {"model.canonical_dim": 256}, FROZEN),
+        Ablation("without_querybank", {"model.querybank_size": 0}),
+        Ablation("with_querybank", {"model.querybank_size": 128}),
         Ablation("words_by_product", {"model.similarity": "product", "model.gamma1": 5.0}, WORDS),
         Ablation("words_by_cosine", {"model.similarity": "cosine", "model.gamma1": 10.0}, WORDS),
         Ablation("words_in_context", {"text.word_features": "lstm"}, WORDS),

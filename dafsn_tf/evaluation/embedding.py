@@ -22,9 +22,9 @@ class Embeddings:
     """Features of a split, N texts and B images.
 
     Attributes:
-        sentences: (N, D), or (N, D + L) with L canonical directions; images likewise.
+        sentences: (N, F), F the model's `feature_dim`.
         words: (N, T, D). word_mask: (N, T). word_offsets: (N, T, 2) byte ranges.
-        images: (B, D) or (B, D + L). regions: (B, R, D).
+        images: (B, F). regions: (B, R, D).
         collection: which text belongs to which image, labels, documents.
     """
 

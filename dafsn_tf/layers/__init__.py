@@ -5,6 +5,7 @@ from dafsn_tf.layers.feature_pooling import FeaturePooling
 from dafsn_tf.layers.feature_standardizer import FeatureStandardizer
 from dafsn_tf.layers.image_encoder import ImageEncoder
 from dafsn_tf.layers.modality_discriminator import ModalityDiscriminator
+from dafsn_tf.layers.querybank import QuerybankNormalization
 from dafsn_tf.layers.text_encoder import TextEncoder
 from dafsn_tf.layers.unit_vectors import unit_vectors
 from dafsn_tf.layers.word_region_attention import WordRegionAttention
@@ -15,6 +16,7 @@ __all__ = [
     "FeatureStandardizer",
     "ImageEncoder",
     "ModalityDiscriminator",
+    "QuerybankNormalization",
     "TextEncoder",
     "WordRegionAttention",
     "unit_vectors",

@@ -14,10 +14,12 @@ from dafsn_tf.layers import (
     CanonicalProjections,
     ImageEncoder,
     ModalityDiscriminator,
+    QuerybankNormalization,
     TextEncoder,
     WordRegionAttention,
     unit_vectors,
 )
+from dafsn_tf.layers.querybank import COLUMNS
 from dafsn_tf.losses import (
     adversarial_loss,
     discriminator_loss,
@@ -123,6 +125,10 @@ class DAFSN(keras.Model):
             self.canonical = CanonicalProjections(
                 vocabulary_size, model.canonical_dim, self.image_encoder.global_channels
             )
+        self.querybank: Any = None
+        if model.querybank_size:
+            width = model.dim + (self.canonical.dim if self.canonical is not None else 0)
+            self.querybank = QuerybankNormalization(model.querybank_size, width)
         self.log_gamma3: Any = None
         self.assets: Any = None  # `models.presets.Assets`, where the model comes from a run or a preset
         self.backbone_optimizer: Any = None  # of a backbone that is fine-tuned
@@ -136,12 +142,15 @@ class DAFSN(keras.Model):
     def encode_texts(self, word_ids: Any, training: bool = False) -> dict[str, Any]:
         """Return `word_features` (N, T, D), `word_mask` (N, T) and `sentence_features` (N, D) of word ids (N, T).
 
-        With canonical directions, which learn nothing in training, outside it the latter are (N, D + L).
+        Outside training canonical directions and a querybank, which learn nothing there, make the latter wider: see
+        `feature_dim`.
         """
         features = self.text_encoder(word_ids, training=training)
         if self.canonical is not None and not training:
             projections = self.canonical.texts(word_ids)
             features["sentence_features"] = self.canonical.join(features["sentence_features"], projections)
+        if self.querybank is not None and not training:
+            features["sentence_features"] = self.querybank.texts(features["sentence_features"])
         return features
 
     @property
@@ -156,13 +165,16 @@ class DAFSN(keras.Model):
     def encode_images(self, images: Any, training: bool = False) -> dict[str, Any]:
         """Return `region_features` (B, R, D) and `image_features` (B, D) of pixels, or of backbone features.
 
-        With canonical directions, which learn nothing in training, outside it the latter are (B, D + L).
+        Outside training canonical directions and a querybank, which learn nothing there, make the latter wider: see
+        `feature_dim`.
         """
         features = self.image_encoder(images, training=training)
         vectors = features.pop("global_vectors")
         if self.canonical is not None and not training:
             projections = self.canonical.images(vectors)
             features["image_features"] = self.canonical.join(features["image_features"], projections)
+        if self.querybank is not None and not training:
+            features["image_features"] = self.querybank.images(features["image_features"])
         return features
 
     def call(self, batch: dict[str, Any], training: bool = False) -> dict[str, Any]:
@@ -180,14 +192,16 @@ class DAFSN(keras.Model):
     def class_logits(self, features: Any) -> Any:
         """Return class logits (N, C) of sentence or image features (N, D), which are compared at unit length.
 
-        Of features (N, D + L) the first D, which the encoders learned, are read.
+        Of wider features the first D, which the encoders learned, are read.
         """
         return self.config.loss.gamma3 * self.classifier(unit_vectors(features[..., : self.config.model.dim]))
 
     @property
     def feature_dim(self) -> int:
-        """Width of sentence and image features outside training: D, or D + L with L canonical directions."""
-        return self.config.model.dim + (self.canonical.dim if self.canonical is not None else 0)
+        """F, width of sentence and image features outside training: D, L more with L canonical directions, and 4 more
+        with a querybank."""
+        width = self.config.model.dim + (self.canonical.dim if self.canonical is not None else 0)
+        return width + (COLUMNS if self.querybank is not None else 0)
 
     def build(self, input_shape: Any = None) -> None:
         """Create every variable; sizes follow from the configuration."""
@@ -203,6 +217,8 @@ class DAFSN(keras.Model):
             self.classifier.build((None, dim))
         if self.canonical is not None:
             self.canonical.build()
+        if self.querybank is not None:
+            self.querybank.build()
         self.built = True
 
     def build_from_config(self, config: dict[str, Any]) -> None:
@@ -438,6 +454,7 @@ class DAFSN(keras.Model):
             "classifier": self.classifier,
             "discriminator": self.discriminator,
             "canonical": self.canonical,
+            "querybank": self.querybank,
         }
         return {name: layer for name, layer in layers.items() if layer is not None}
 

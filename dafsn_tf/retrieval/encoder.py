@@ -41,8 +41,8 @@ class Encoder(tf.Module):
         """Return features of texts (n,).
 
         Returns:
-            `sentence_features` (n, D), or (n, D + L) with L canonical directions, of unit length, `word_features`
-            (n, T, D), `word_mask` (n, T), `word_offsets` (n, T, 2) bytes, `status` (n,).
+            `sentence_features` (n, F), F the model's `feature_dim`, of unit length, `word_features` (n, T, D),
+            `word_mask` (n, T), `word_offsets` (n, T, 2) bytes, `status` (n,).
         """
         texts = tf.ensure_shape(texts, [None])
         tokens = self.text_preprocessor(texts)

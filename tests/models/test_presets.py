@@ -9,6 +9,7 @@ from test_dafsn import batch, tiny_model
 from dafsn_tf.errors import RunError, WeightsError
 from dafsn_tf.models import DAFSN
 from dafsn_tf.models.presets import Assets, load_heads, with_backbone
+from dafsn_tf.runs import load_run
 
 WORDS = tuple(f"word{number}" for number in range(16))  # 20 ids: padding, three out-of-vocabulary ones
 INFO = {"dataset": "toy", "classes": ["a", "b", "c"], "documents": False, "seed": 0, "backbone_fingerprint": None}
@@ -67,6 +68,13 @@ def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path):
         RunError, match=r"'absent' is neither a folder with heads\.npz nor a model that the package ships"
     ):
         DAFSN.from_preset("absent")
+
+
+def test_a_model_without_its_weights_is_no_unfinished_run(tmp_path):
+    _, folder = saved(tmp_path)
+    (folder / "heads.npz").unlink()
+    with pytest.raises(RunError, match=r"without its weights, heads\.npz: fetch the whole folder"):
+        load_run(folder)
 
 
 def test_heads_of_another_configuration_are_refused(tmp_path):

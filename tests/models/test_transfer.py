@@ -16,6 +16,7 @@ SIZES = [
     "text.oov_buckets=2",
     "image.image_size=75",
     "discriminator.hidden_dim=4",
+    "model.querybank_size=0",
 ]
 WORDS = ("a", "dog", "runs")
 

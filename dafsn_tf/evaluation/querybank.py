@@ -1,0 +1,121 @@
+"""The bank that cosines are held against, and how strongly: training texts and images, strength by validation."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dafsn_tf.config import EvaluationConfig
+from dafsn_tf.data.pipeline import ImageInputs
+from dafsn_tf.data.records import RecordSplit
+from dafsn_tf.evaluation.embedding import Embedder, selection_sample
+from dafsn_tf.evaluation.evaluate import all_pairs_scores, fit_scores, fused_scores
+from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value
+from dafsn_tf.layers.querybank import NEVER
+from dafsn_tf.progress import Write
+
+SHARPNESS = (10.0, 20.0)
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of nearness, in the fused score's deviations by the cosine's
+_MOST_IMAGES = 3000  # of the training split that the bank is made of; of a larger one, evenly spaced ones
+_MARGIN = 1.25  # of the bound, over the greatest nearness of the training split
+_SEED = 0  # of the clusters
+
+
+def fit_querybank(
+    embedder: Embedder,
+    records: Mapping[str, RecordSplit],
+    inputs: Mapping[str, ImageInputs],
+    config: EvaluationConfig,
+    write: Write,
+) -> None:
+    """Fit a model's `QuerybankNormalization` to the training split, and choose its strength on the validation split.
+
+    Centres are those of k-means over the training images and the first text of each. Of the sharpnesses the one is
+    kept, with the best of the weights, that validation likes best by `evaluation.fusion_metric`; of its weights the
+    nearest to .5 that costs no more than .0025 of that.
+
+    Args:
+        embedder: of the model, complete but for this; it is changed.
+        records: of "train", of which at most 3000 images are read, and "validation", whose images that choices are made
+            by.
+        inputs: frozen features or decoded images of the same.
+        config: of the choices.
+        write: receives what was chosen, in a line.
+    """
+    bank = embedder.model.querybank
+    bank.strength.assign(0.0)
+    width = bank.dim
+    train = records["train"]
+    seen = np.linspace(0, len(train) - 1, min(len(train), _MOST_IMAGES)).astype(int)
+    given = inputs["train"]
+    trained = embedder.embed_split(
+        train.at(seen),
+        given if given is None else given.at(seen),
+        texts_per_image=1,
+        words=False,
+        half_regions=True,
+    )
+    sides = {"text": trained.sentences[:, :width], "image": trained.images[:, :width]}
+    for name, rows in sides.items():
+        centres, shares = _clusters(rows, bank.centres)
+        getattr(bank, f"{name}_centres").assign(centres)
+        getattr(bank, f"{name}_shares").assign(shares)
+
+    validated, features = selection_sample(records["validation"], inputs["validation"], config)
+    learned = embedder.embed_split(validated, features)
+    scores = all_pairs_scores(embedder, learned)
+    fusion = fit_scores(embedder, learned, scores, config)
+    base = fused_scores(embedder, learned, scores, fusion)
+    per_cosine = fusion.factors()["sentence"] / fusion.sentence_deviation  # of the fused score
+    spread = float(scores["sentence"].std())
+    if not per_cosine or not spread or not base.std():
+        write("a querybank has no say: sentences have none, or score all pairs alike on validation")
+        return
+    unit = float(base.std()) / spread
+    values: dict[tuple[float, float], float] = {}
+    for sharpness in SHARPNESS:
+        bank.sharpness.assign(sharpness)
+        bank.text_mean.assign(0.0)
+        bank.image_mean.assign(0.0)
+        nearness = bank.text_nearness(learned.sentences[:, :width]).numpy()[:, None]
+        nearness = nearness + bank.image_nearness(learned.images[:, :width]).numpy()[None]
+        for weight in WEIGHTS:
+            held = base - weight * unit * nearness
+            values[sharpness, weight] = fusion_value(held, learned.collection, config.fusion_metric)
+    sharpness = max(values, key=lambda each: values[each])[0]
+    enough = max(values.values()) - TOLERANCE
+    weight = min((w for s, w in values if s == sharpness and values[s, w] >= enough), key=lambda w: abs(w - 0.5))
+    bank.sharpness.assign(sharpness)
+    greatest = 0.0
+    for mean, nearness in (
+        (bank.text_mean, bank.text_nearness(sides["text"])),
+        (bank.image_mean, bank.image_nearness(sides["image"])),
+    ):
+        found = nearness.numpy()
+        mean.assign(found.mean() + mean.numpy())
+        greatest = max(greatest, float(np.abs(found - found.mean()).max()))
+    bank.bound.assign(max(_MARGIN * greatest, 1e-3))
+    bank.strength.assign(weight * unit / per_cosine)
+    write(
+        f"cosines are held against a bank of {len(seen)} training images and texts: weight {weight:g}, sharpness "
+        f"{sharpness:g}, {config.fusion_metric} {values[sharpness, 0.0]:.3f} without, {values[sharpness, weight]:.3f} "
+        "with it on validation"
+    )
+
+
+def _clusters(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return centres (count, F) of rows (n, F) and the logarithms of their shares (count,); zeros where n is less."""
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    few = min(count, len(rows))
+    options: Any = {"n_init": 1, "random_state": _SEED}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # rows that are the same make fewer clusters
+        found: Any = KMeans(few, **options).fit(rows.astype(np.float64))
+    sizes = np.bincount(found.labels_, minlength=few)
+    centres, shares = np.zeros((count, rows.shape[1]), np.float32), np.full(count, NEVER, np.float32)
+    centres[:few] = found.cluster_centers_
+    shares[:few] = np.where(sizes > 0, np.log(np.maximum(sizes, 1) / len(rows)), NEVER)
+    return centres, shares
