@@ -9,8 +9,8 @@ Ravfogel et al., Null It Out, ACL 2020); means and directions are the validation
 test split as before, hiding the modality cannot make it rank better. As a control, as many random directions are taken
 out.
 
-`full` is the sentence score of the model as it is. OUT holds one JSON a method, as `dafsn ablate` writes them; one that
-is there is not made again.
+`full` is the cosine of what the encoders learned, without what is fitted when training has ended. OUT holds one JSON a
+method, as `dafsn ablate` writes them; one that is there is not made again.
 """
 
 import argparse
@@ -81,9 +81,7 @@ class Separation:
 
     def __init__(self, validation: Embeddings, test: Embeddings, dim: int, most: int) -> None:
         self.collection = test.collection
-        fitted, self.as_it_is = (
-            (unit(split.sentences[:, :dim]), unit(split.images[:, :dim])) for split in (validation, test)
-        )
+        fitted, self.as_it_is = (tuple(map(unit, split.learned(dim))) for split in (validation, test))
         self._means = [rows.mean(axis=0) for rows in fitted]
         shown, first = np.unique(validation.collection.text_image, return_index=True)
         self.directions = modality_directions(fitted[0][first], fitted[1][shown], most)

@@ -30,7 +30,7 @@ from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import RecordSplit, open_split
 from dafsn_tf.errors import DafsnError, DataError
 from dafsn_tf.evaluation.embedding import Embedder
-from dafsn_tf.evaluation.evaluate import all_pairs_scores, choose_fusion, fused_scores
+from dafsn_tf.evaluation.evaluate import Validation, all_pairs_scores, choose_fusion, fused_scores
 from dafsn_tf.evaluation.modality_gap import modality_gap
 from dafsn_tf.files import write_json
 from dafsn_tf.fitting import compile_model, image_inputs, initial_model, training_vocabulary
@@ -137,7 +137,8 @@ def run(data: Path, config: Config, method: str, share: float, seed: int) -> dic
     )
 
     embedder = Embedder(model, preprocessor)
-    fusion, _, selection = choose_fusion(embedder, records["validation"], inputs["validation"], config.evaluation)
+    validation = Validation(embedder, records["validation"], inputs["validation"], config.evaluation)
+    fusion, _, selection = choose_fusion(validation)
     embeddings = embedder.embed_split(records["test"], inputs["test"])
     scores = all_pairs_scores(embedder, embeddings)
     scores["fused"] = fused_scores(embedder, embeddings, scores, fusion)
@@ -150,7 +151,7 @@ def run(data: Path, config: Config, method: str, share: float, seed: int) -> dic
         scores,
         train.manifest,
         embeddings.collection,
-        modality_gap=modality_gap(embeddings.sentences, embeddings.images, embeddings.collection.text_image),
+        modality_gap=modality_gap(*embeddings.learned(config.model.dim), embeddings.collection.text_image),
         **{name: [float(value) for value in history.history[name]] for name in GRADIENTS},
     )
 

@@ -290,8 +290,7 @@ class Config:
         sections = {}
         for name, section in values.items():
             section_class = _lookup(name, _section_classes(), where)
-            if not isinstance(section, Mapping):
-                raise ConfigError(f"{where}: [{name}] must be a table of fields, found {section!r}.")
+            _check_table(name, section, where)
             types_of = typing.get_type_hints(section_class)
             sections[name] = section_class(
                 **{
@@ -332,9 +331,8 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
     elif Path(name).is_file():
         values = _preset_values("default")
         own = _file_values(Path(name))
-        tables = {section: fields for section, fields in own.items() if isinstance(fields, Mapping)}
-        values |= own | {section: {**values.get(section, {}), **fields} for section, fields in tables.items()}
-        _keep_to_epochs(values, [f"{section}.{key}" for section, fields in tables.items() for key in fields])
+        values |= {section: {**values.get(section, {}), **fields} for section, fields in own.items()}
+        _keep_to_epochs(values, [f"{section}.{key}" for section, fields in own.items() for key in fields])
     else:
         raise ConfigError(
             f"'{name}' is neither a preset nor a file. Presets: {', '.join(preset_names())}."
@@ -363,7 +361,14 @@ def _file_values(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}.") from error
     values.pop("search", None)  # what `dafsn tune` searches, for its own eyes
+    for name, section in values.items():
+        _check_table(name, section, str(path))
     return values
+
+
+def _check_table(name: str, section: Any, where: str) -> None:
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"{where}: [{name}] must be a table of fields, found {section!r}.")
 
 
 def _keep_to_epochs(values: dict[str, Any], named: Collection[str]) -> None:

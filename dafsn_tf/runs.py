@@ -8,7 +8,7 @@ RUN/
   metrics.csv       one row an epoch; `tensorboard/` has the same
   state.json        which epochs were the latest and the best so far
   epoch-N.keras     those two, with both optimizers, until training has ended
-  best.keras        the epoch that validation chose, completed by added words and canonical directions
+  best.keras        the epoch that validation chose, completed by what is fitted then
   fusion.json       how the word and the sentence score are mixed, chosen on all texts of validation images
 """
 

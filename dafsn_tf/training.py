@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dafsn_tf.config import Config, stored_config
+from dafsn_tf.config import Config, EvaluationConfig, stored_config
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.records import Manifest, RecordSplit
 from dafsn_tf.errors import RunError
@@ -41,6 +41,7 @@ from dafsn_tf.runs import (
 
 if TYPE_CHECKING:
     from dafsn_tf.data.pipeline import ImageInputs
+    from dafsn_tf.evaluation.evaluate import Validation
 
 
 def train(
@@ -317,17 +318,17 @@ def _finish(
     all_texts = dataclasses.replace(config.evaluation, selection_texts=0)
     with written_aside(run / "best.keras", keep_suffix=True) as aside:
         _copy_epoch(config, checkpoint(run, state["best_epoch"]), aside)
-        embedder, added = _completed(load_model(aside, compile=False), vocabulary, source, records, inputs, write)
+        model = load_model(aside, compile=False)
+        validation, added = _completed(model, vocabulary, source, records, inputs, all_texts, write)
+        model = validation.embedder.model
         if added or config.fits_canonical or config.fits_querybank:
             # else the epoch's file stays as it is, optimizers included
-            embedder.model.save(aside)
+            model.save(aside)
         (run / ADDED_WORDS).unlink(missing_ok=True)
         if added:
             with written_aside(run / ADDED_WORDS) as listed:
                 listed.write_text("\n".join(added), encoding="utf-8")
-    fusion, validation, selection = choose_fusion(
-        embedder, records["validation"], inputs["validation"], all_texts, write
-    )
+    fusion, figures, selection = choose_fusion(validation)
     write_json(run / "fusion.json", fusion.to_dict())
     info, images = read_run_info(run), config.evaluation.selected_images(len(records["validation"]))
     info["result"] = {
@@ -335,9 +336,9 @@ def _finish(
         "epochs": state["epochs_done"],
         "selection": selection,
         "validation_images": images,
-        "validation": validation,
+        "validation": figures,
         "seconds": round(state["seconds"] + time.monotonic() - started, 1),
-        "parameters": embedder.model.count_params(),
+        "parameters": model.count_params(),
     }
     write_json(run / "run.json", info)
     for path in run.glob("epoch-*.keras"):
@@ -365,9 +366,10 @@ def _completed(
     source: Any,
     records: dict[str, RecordSplit],
     inputs: dict[str, "ImageInputs"],
+    choices: EvaluationConfig,
     write: Callable[[str], None],
-) -> tuple[Any, list[str]]:
-    """Return an embedder of a trained model with added words, canonical directions and a querybank, and the first.
+) -> tuple["Validation", list[str]]:
+    """Complete a trained model by added words, canonical directions and a querybank.
 
     Args:
         model: not compiled; it is changed, or another one takes its place.
@@ -375,10 +377,15 @@ def _completed(
         source: heads that training began with, or None.
         records: of "train" and "validation".
         inputs: of the same.
+        choices: how they are made on the validation split.
         write: receives what was added, a line each.
+
+    Returns:
+        The model's embedder with the validation images that choices were made by, and the words that were added.
     """
     from dafsn_tf.evaluation.canonical import fit_canonical
     from dafsn_tf.evaluation.embedding import Embedder
+    from dafsn_tf.evaluation.evaluate import Validation
     from dafsn_tf.evaluation.querybank import fit_querybank
     from dafsn_tf.models.transfer import brought_directions
     from dafsn_tf.models.vocabulary_expansion import with_added_words
@@ -391,9 +398,10 @@ def _completed(
         model = with_added_words(model, vectors)
         write(f"{len(added)} words of {text.embeddings} beside the trained ones are known by their vectors")
     embedder = Embedder(model, TextPreprocessor(words, text.max_words, text.oov_buckets))
+    validation = Validation(embedder, records["validation"], inputs["validation"], choices, write)
     if config.fits_canonical:
         brought = None if source is None else brought_directions(model, source, words)
-        fit_canonical(embedder, records, inputs, vectors, config.evaluation, write, brought)
+        fit_canonical(validation, records["train"], inputs["train"], vectors, write, brought)
     if config.fits_querybank:
-        fit_querybank(embedder, records, inputs, config.evaluation, write)
-    return embedder, added
+        fit_querybank(validation, records["train"], inputs["train"], write)
+    return validation, added

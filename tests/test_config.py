@@ -77,7 +77,7 @@ def test_files_of_ones_own(tmp_path):
         load_config(path)
     path.write_text("model = 3\n")
     with pytest.raises(ConfigError, match=r"\[model\] must be a table"):
-        load_config(path)
+        load_config(path, ["model.dim=8"])
     path.write_bytes("[image]\nweights = 'Gewichte für mich.h5'\n".encode("latin-1"))
     with pytest.raises(ConfigError, match=r"mine\.toml cannot be read as a TOML file, which is UTF-8"):
         load_config(path)

@@ -19,7 +19,7 @@ from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.attention import evaluate_attention
 from dafsn_tf.evaluation.canonical import fit_canonical
 from dafsn_tf.evaluation.embedding import Embedder
-from dafsn_tf.evaluation.evaluate import evaluate_run
+from dafsn_tf.evaluation.evaluate import Validation, evaluate_run, fit_scores, fused_scores
 from dafsn_tf.evaluation.querybank import WEIGHTS, fit_querybank
 from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.export import ExportOptions, export_run
@@ -29,6 +29,7 @@ from dafsn_tf.layers.canonical_projections import FITTED_WEIGHTS
 from dafsn_tf.layers.querybank import COLUMNS
 from dafsn_tf.models.presets import load_heads
 from dafsn_tf.progress import progress_lines
+from dafsn_tf.reporting.measured import measure_run
 from dafsn_tf.runs import load_run, split_features
 from dafsn_tf.training import train
 
@@ -559,7 +560,8 @@ def test_canonical_directions_have_no_say_where_validation_tells_nothing(canonic
     written: list[str] = []
     vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
     embedder = Embedder(run.model, run.text_preprocessor)
-    fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append)
+    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    fit_canonical(validation, records["train"], inputs["train"], vectors, written.append)
     assert any(line.startswith("canonical directions have no say") for line in written)
     assert float(run.model.canonical.share.numpy()) == 0
 
@@ -573,7 +575,8 @@ def test_canonical_directions_of_a_large_collection_are_fitted_to_a_part_of_it(c
     written: list[str] = []
     vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
     embedder = Embedder(run.model, run.text_preprocessor)
-    fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append)
+    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    fit_canonical(validation, records["train"], inputs["train"], vectors, written.append)
     assert written[0] == "fitting canonical directions of 20 images and 40 texts"
     assert run.model.canonical.image_map.numpy().any()
 
@@ -618,7 +621,8 @@ def test_directions_of_the_heads_that_training_began_with_are_kept_where_they_ra
     written: list[str] = []
     vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
     embedder = Embedder(run.model, run.text_preprocessor)
-    fit_canonical(embedder, records, inputs, vectors, run.config.evaluation, written.append, brought)
+    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    fit_canonical(validation, records["train"], inputs["train"], vectors, written.append, brought)
     assert ("beside those of the heads that training began with" in written[-1]) == useful
 
 
@@ -659,6 +663,42 @@ def test_a_querybank_is_fitted_last_and_what_it_says_is_what_it_does(canonical, 
     np.testing.assert_allclose(less * scale, cosines - 0.4 * (near[0][:, None] + near[1]), atol=1e-4)
 
 
+def test_the_strength_that_is_kept_ranks_as_the_weight_that_was_chosen(canonical, shapes_data, monkeypatch):
+    run = load_run(canonical[0])
+    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
+    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    tried: dict[float, np.ndarray] = {}
+    monkeypatch.setattr("dafsn_tf.evaluation.querybank.SHARPNESS", (10.0,))
+
+    def value(scores, collection, metric):
+        tried[len(tried)] = scores
+        return float(len(tried) == 1 + WEIGHTS.index(0.75))  # whatever validation says, .75 it is
+
+    monkeypatch.setattr("dafsn_tf.evaluation.querybank.fusion_value", value)
+    written: list[str] = []
+    embedder = Embedder(run.model, run.text_preprocessor)
+    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    run.model.querybank.strength.assign(0.0)
+    fusion = fit_scores(embedder, *validation.scored(), run.config.evaluation)
+    fit_querybank(validation, records["train"], inputs["train"], written.append)
+    assert "weight 0.75, sharpness 10" in written[0]
+    embeddings, scores = validation.scored()
+    bank = run.model.querybank
+    scale = 1 + 2 * float(bank.strength.numpy()) * float(bank.bound.numpy())
+    scores["sentence"] = scale * scores["sentence"]
+    found, expected = fused_scores(embedder, embeddings, scores, fusion), tried[WEIGHTS.index(0.75)]
+    np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=2e-3)
+
+
+def test_the_modality_gap_is_that_of_what_was_learned(canonical, shapes_data):
+    run = load_run(canonical[0])
+    run.model.querybank.strength.assign(0.7)
+    gap = evaluate_run(run, shapes_data, probe=True)["modality_gap"]
+    run.model.querybank.strength.assign(0.0)
+    assert evaluate_run(run, shapes_data, probe=True)["modality_gap"] == pytest.approx(gap, abs=1e-3)
+    assert measure_run("run", run, shapes_data, open_split(shapes_data, "test")).gap == pytest.approx(gap, abs=1e-3)
+
+
 def test_a_querybank_has_no_say_where_sentences_have_none_or_all_pairs_score_alike(canonical, shapes_data):
     run = load_run(canonical[0])
     run.model.querybank.strength.assign(0.7)
@@ -669,7 +709,8 @@ def test_a_querybank_has_no_say_where_sentences_have_none_or_all_pairs_score_ali
     inputs["validation"] = inputs["validation"].at(np.array([0]))
     written: list[str] = []
     embedder = Embedder(run.model, run.text_preprocessor)
-    fit_querybank(embedder, records, inputs, run.config.evaluation, written.append)
+    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    fit_querybank(validation, records["train"], inputs["train"], written.append)
     assert written[0].startswith("a querybank has no say")
     assert float(run.model.querybank.strength.numpy()) == 0
 

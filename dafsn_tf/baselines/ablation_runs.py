@@ -79,7 +79,7 @@ def ablate(
 
 def _record(task: Task, config: Config, write: Callable[[str], None]) -> Record:
     run = trained_run(config, task.data, task.file.with_suffix(""), task.seed, write)
-    result, began, dim = run.info["result"], time.monotonic(), config.model.dim
+    result, began = run.info["result"], time.monotonic()
     records = open_split(task.data, "test")
     embeddings, scores = split_scores(run, records, split_features(run, task.data, records, write), write)
     return run_record(
@@ -91,9 +91,7 @@ def _record(task: Task, config: Config, write: Callable[[str], None]) -> Record:
         scores,
         records.manifest,
         embeddings.collection,
-        modality_gap=modality_gap(  # of what was learned
-            embeddings.sentences[:, :dim], embeddings.images[:, :dim], embeddings.collection.text_image
-        ),
+        modality_gap=modality_gap(*embeddings.learned(config.model.dim), embeddings.collection.text_image),
         **_gradients(run.path),
     )
 

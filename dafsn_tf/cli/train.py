@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dafsn_tf.cli.console import check_inputs, say
-from dafsn_tf.config import load_config
+from dafsn_tf.config import load_config, stored_config
 from dafsn_tf.runs import check_makeable
 
 
@@ -19,7 +19,8 @@ def train(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:
     """Train a model on a prepared collection."""
-    resolved = load_config(config, overrides or ())
+    own = resume and not overrides and Path(config).resolve() == (run / "config.toml").resolve()
+    resolved = stored_config(Path(config)) if own else load_config(config, overrides or ())
     check_makeable(run, "run folder")
     check_inputs(data=[data])
     from dafsn_tf import training

@@ -6,13 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit
-from dafsn_tf.evaluation.embedding import BATCH, Embedder, selection_sample, word_ids_of
-from dafsn_tf.evaluation.evaluate import all_pairs_scores, fit_scores, fused_scores
-from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value
+from dafsn_tf.evaluation.embedding import BATCH, Embedder, word_ids_of
+from dafsn_tf.evaluation.evaluate import Validation, fit_scores, fused_scores
+from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value, tells_pairs_apart
 from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.models.canonical_branch import CanonicalFit
 from dafsn_tf.progress import Write
@@ -20,17 +19,16 @@ from dafsn_tf.progress import Write
 RIDGES = (0.1, 0.3, 1.0)
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of the standardised canonical score beside the fused one
 _LARGEST_SHARE = 0.95
-_LEAST_DEVIATION = 1e-6  # of the mean: what is smaller is rounding
+_LEAST_DEVIATION = 1e-6
 _MOST_IMAGES = 50_000  # that are fitted to; of a larger split, evenly spaced ones
 _MOST_TEXTS = 100_000  # of these; of more, the first of each image
 
 
 def fit_canonical(
-    embedder: Embedder,
-    records: Mapping[str, RecordSplit],
-    inputs: Mapping[str, ImageInputs],
+    validation: Validation,
+    train: RecordSplit,
+    inputs: ImageInputs,
     vectors: np.ndarray,
-    config: EvaluationConfig,
     write: Write,
     brought: Mapping[str, np.ndarray] | None = None,
 ) -> None:
@@ -41,36 +39,34 @@ def fit_canonical(
     to .5 that costs no more than .0025 of that.
 
     Args:
-        embedder: of the model, which is changed; its tokeniser knows all words that the model does.
-        records: of "train", of which at most 50,000 images and about 100,000 texts are fitted to, and "validation",
-            whose images that choices are made by.
-        inputs: frozen features of the same, all variants of "train".
+        validation: that choices are made by, with the embedder of the model, which is changed; its tokeniser knows all
+            words that the model does.
+        train: the training split, of which at most 50,000 images and about 100,000 texts are fitted to.
+        inputs: its frozen features, all variants.
         vectors: (ids, d) word vectors by id, zero where there is none.
-        config: of the choices.
         write: receives what was chosen, in a line.
         brought: directions of the heads that training began with (`models.transfer.brought_directions`).
     """
+    embedder, config = validation.embedder, validation.config
     model = embedder.model
     canonical = model.canonical
     canonical.share.assign(0.0)  # what was learned is scored by itself
-    images = len(records["train"])
+    images = len(train)
     fitted = np.linspace(0, images - 1, min(images, _MOST_IMAGES)).astype(int)
-    texts = _fitted_texts([records["train"].texts[image] for image in fitted])
+    texts = _fitted_texts([train.texts[image] for image in fitted])
     write(f"fitting canonical directions of {len(texts)} images and {sum(map(len, texts))} texts")
     fit = CanonicalFit(
         _word_ids(embedder, texts),
         np.repeat(np.arange(len(texts)), [len(each) for each in texts]),
-        _vectors(model, inputs["train"], fitted),
+        _vectors(model, inputs, fitted),
         vectors,
         1 + model.config.text.oov_buckets,
     )
-    validated, features = selection_sample(records["validation"], inputs["validation"], config)
-    learned = embedder.embed_split(validated, features)
+    learned, scores = validation.scored()  # the directions have no share yet
     collection = learned.collection
-    scores = all_pairs_scores(embedder, learned)  # the directions have no share yet
     base = fused_scores(embedder, learned, scores, fusion := fit_scores(embedder, learned, scores, config))
-    word_ids = _word_ids(embedder, validated.texts)
-    image_vectors = _vectors(model, features, np.arange(len(validated)))[:, 0]
+    word_ids = _word_ids(embedder, validation.records.texts)
+    image_vectors = _vectors(model, validation.inputs, np.arange(len(validation.records)))[:, 0]
 
     candidates = {f"ridge {ridge:g}": fit.weights(ridge, canonical.dim) for ridge in RIDGES}
     if brought is not None:
@@ -88,7 +84,7 @@ def fit_canonical(
             best, name, projected = value, each, cosines
     _assign(canonical, candidates[name])
 
-    if not (_tells(base) and _tells(projected)):
+    if not (tells_pairs_apart(base) and tells_pairs_apart(projected)):
         write("canonical directions have no say: on validation they, or what was learned, score all pairs alike")
         return
     mixed = {weight: (1 - weight) * _standard(base) + weight * _standard(projected) for weight in WEIGHTS}
@@ -119,11 +115,6 @@ def _share(weight: float, sentence_factor: float, sentence: np.ndarray, projecte
 def _assign(canonical: Any, weights: dict[str, np.ndarray]) -> None:
     for name, values in weights.items():
         getattr(canonical, name).assign(values)
-
-
-def _tells(scores: np.ndarray) -> bool:
-    """Whether scores differ by more than rounding errors."""
-    return float(scores.std()) > _LEAST_DEVIATION * max(abs(float(scores.mean())), _LEAST_DEVIATION)
 
 
 def _standard(scores: np.ndarray) -> np.ndarray:

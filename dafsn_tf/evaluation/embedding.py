@@ -36,6 +36,13 @@ class Embeddings:
     regions: np.ndarray
     collection: Collection
 
+    def learned(self, dim: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return what encoders of width D = `dim` learned of texts (N, D) and images (B, D).
+
+        What is fitted when training has ended stands behind, and some of it tells the modalities apart by design.
+        """
+        return self.sentences[:, :dim], self.images[:, :dim]
+
 
 class Embedder:
     """Embeds texts and images with a model; its functions are compiled once, for as long as it lives.

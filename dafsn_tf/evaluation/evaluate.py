@@ -1,6 +1,7 @@
 """From a run and a collection to the figures of DESIGN section 5."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +100,8 @@ def evaluate_run(
     records = open_split(data, split)
     embeddings, scores = split_scores(run, records, split_features(run, data, records, write), write)
     text_image = embeddings.collection.text_image
-    texts, images = (side[:, : run.config.model.dim] for side in (embeddings.sentences, embeddings.images))  # learned
-    gap = {"modality_gap": modality_gap(texts, images, text_image)} if probe else {}
+    learned = embeddings.learned(run.config.model.dim)
+    gap = {"modality_gap": modality_gap(*learned, text_image)} if probe else {}
     return {
         "dataset": records.manifest.name,
         "split": split,
@@ -141,26 +142,50 @@ def validate(
     }
 
 
-def choose_fusion(
-    embedder: Embedder,
-    records: RecordSplit,
-    inputs: ImageInputs,
-    config: EvaluationConfig,
-    write: Write | None = None,
-) -> tuple[Fusion, dict[str, Any], float]:
-    """Return the fusion that suits a model, its validation metrics and the value they are compared by.
+class Validation:
+    """The validation images that choices are made by, as a model scores them while it is being completed.
+
+    What completes a model changes its sentence and image features alone, so that words are scored once.
 
     Args:
         embedder: of the model.
         records: the validation split.
         inputs: its frozen backbone features or decoded images, or None.
-        config: says which images and texts are read.
+        config: says which images and texts are read, and by what choices are made.
         write: receives progress, a line at a time.
     """
-    progress = progress_lines(f"scores of {records.split}", "pairs", write) if write else None
-    embeddings = embedder.embed_split(*selection_sample(records, inputs, config), config.selection_texts)
-    scores = all_pairs_scores(embedder, embeddings, progress)
-    fusion = fit_scores(embedder, embeddings, scores, config)
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        records: RecordSplit,
+        inputs: ImageInputs,
+        config: EvaluationConfig,
+        write: Write | None = None,
+    ) -> None:
+        self.embedder, self.config = embedder, config
+        records, self.inputs = selection_sample(records, inputs, config)
+        most = config.selection_texts or None
+        self.records = replace(records, texts=[texts[:most] for texts in records.texts])  # as they are read
+        self._progress = progress_lines(f"scores of {records.split}", "pairs", write) if write else None
+        self._word: np.ndarray | None = None
+
+    def scored(self) -> tuple[Embeddings, dict[str, np.ndarray]]:
+        """Return the embeddings, whose word features may be absent, and the `sentence` and `word` scores (N, B)."""
+        word = self._word
+        embeddings = self.embedder.embed_split(self.records, self.inputs, words=word is None)
+        if word is None:
+            scores = all_pairs_scores(self.embedder, embeddings, self._progress)
+            self._word = scores["word"]
+            return embeddings, scores
+        return embeddings, {"sentence": sentence_scores(embeddings.sentences, embeddings.images), "word": word}
+
+
+def choose_fusion(validation: Validation) -> tuple[Fusion, dict[str, Any], float]:
+    """Return the fusion that suits a model, its validation metrics and the value they are compared by."""
+    embedder = validation.embedder
+    embeddings, scores = validation.scored()
+    fusion = fit_scores(embedder, embeddings, scores, validation.config)
     scores["fused"] = fused_scores(embedder, embeddings, scores, fusion)
     value = selection_value(
         selection_metrics(scores["fused"], embeddings.collection), embeddings.collection.has_classes

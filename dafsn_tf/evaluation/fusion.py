@@ -156,6 +156,11 @@ def _moments(name: str, scores: np.ndarray) -> tuple[float, float]:
     return mean, deviation if deviation > _LEAST_DEVIATION * abs(mean) else 1.0
 
 
+def tells_pairs_apart(scores: np.ndarray) -> bool:
+    """Whether scores (N, B) differ by more than rounding errors."""
+    return float(scores.std()) > _LEAST_DEVIATION * max(abs(float(scores.mean())), _LEAST_DEVIATION)
+
+
 def fusion_value(scores: np.ndarray, collection: Collection, metric: FusionMetric) -> float:
     """Return what scores (N, B) are worth by `metric`, averaged over both directions; see `fit_fusion`."""
     metrics = selection_metrics(scores, collection)

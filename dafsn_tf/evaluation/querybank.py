@@ -1,32 +1,30 @@
 """The bank that cosines are held against, and how strongly: training texts and images, strength by validation."""
 
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from dafsn_tf.config import EvaluationConfig
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit
-from dafsn_tf.evaluation.embedding import Embedder, selection_sample
-from dafsn_tf.evaluation.evaluate import all_pairs_scores, fit_scores, fused_scores
-from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value
+from dafsn_tf.evaluation.embedding import BATCH
+from dafsn_tf.evaluation.evaluate import Validation, fit_scores, fused_scores
+from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value, tells_pairs_apart
 from dafsn_tf.layers.querybank import NEVER
 from dafsn_tf.progress import Write
 
 SHARPNESS = (10.0, 20.0)
 WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of nearness, in the fused score's deviations by the cosine's
 _MOST_IMAGES = 3000  # of the training split that the bank is made of; of a larger one, evenly spaced ones
+_LARGEST_STRENGTH = 4.0  # beside a cosine: an index takes its candidates by what is left of it
 _MARGIN = 1.25  # of the bound, over the greatest nearness of the training split
 _SEED = 0  # of the clusters
 
 
 def fit_querybank(
-    embedder: Embedder,
-    records: Mapping[str, RecordSplit],
-    inputs: Mapping[str, ImageInputs],
-    config: EvaluationConfig,
+    validation: Validation,
+    train: RecordSplit,
+    inputs: ImageInputs,
     write: Write,
 ) -> None:
     """Fit a model's `QuerybankNormalization` to the training split, and choose its strength on the validation split.
@@ -36,43 +34,38 @@ def fit_querybank(
     nearest to .5 that costs no more than .0025 of that.
 
     Args:
-        embedder: of the model, complete but for this; it is changed.
-        records: of "train", of which at most 3000 images are read, and "validation", whose images that choices are made
-            by.
-        inputs: frozen features or decoded images of the same.
-        config: of the choices.
+        validation: that choices are made by, with the embedder of the model, complete but for this; it is changed.
+        train: the training split, of which at most 3000 images are read.
+        inputs: its frozen features or decoded images.
         write: receives what was chosen, in a line.
     """
+    embedder, config = validation.embedder, validation.config
     bank = embedder.model.querybank
     bank.strength.assign(0.0)
     width = bank.dim
-    train = records["train"]
     seen = np.linspace(0, len(train) - 1, min(len(train), _MOST_IMAGES)).astype(int)
-    given = inputs["train"]
-    trained = embedder.embed_split(
-        train.at(seen),
-        given if given is None else given.at(seen),
-        texts_per_image=1,
-        words=False,
-        half_regions=True,
-    )
-    sides = {"text": trained.sentences[:, :width], "image": trained.images[:, :width]}
+    parts = [
+        embedder.embed_split(train.at(rows), inputs if inputs is None else inputs.at(rows), 1, words=False)
+        for rows in np.array_split(seen, -(-len(seen) // BATCH))  # regions, which are not needed, take the most memory
+    ]
+    sides = {
+        "text": np.concatenate([part.sentences[:, :width] for part in parts]),
+        "image": np.concatenate([part.images[:, :width] for part in parts]),
+    }
     for name, rows in sides.items():
         centres, shares = _clusters(rows, bank.centres)
         getattr(bank, f"{name}_centres").assign(centres)
         getattr(bank, f"{name}_shares").assign(shares)
 
-    validated, features = selection_sample(records["validation"], inputs["validation"], config)
-    learned = embedder.embed_split(validated, features)
-    scores = all_pairs_scores(embedder, learned)
+    learned, scores = validation.scored()
     fusion = fit_scores(embedder, learned, scores, config)
     base = fused_scores(embedder, learned, scores, fusion)
     per_cosine = fusion.factors()["sentence"] / fusion.sentence_deviation  # of the fused score
-    spread = float(scores["sentence"].std())
-    if not per_cosine or not spread or not base.std():
+    if not (per_cosine and tells_pairs_apart(scores["sentence"]) and tells_pairs_apart(base)):
         write("a querybank has no say: sentences have none, or score all pairs alike on validation")
         return
-    unit = float(base.std()) / spread
+    unit = float(base.std() / scores["sentence"].std())
+    weights = [weight for weight in WEIGHTS if weight * unit / per_cosine <= _LARGEST_STRENGTH]
     values: dict[tuple[float, float], float] = {}
     for sharpness in SHARPNESS:
         bank.sharpness.assign(sharpness)
@@ -80,7 +73,7 @@ def fit_querybank(
         bank.image_mean.assign(0.0)
         nearness = bank.text_nearness(learned.sentences[:, :width]).numpy()[:, None]
         nearness = nearness + bank.image_nearness(learned.images[:, :width]).numpy()[None]
-        for weight in WEIGHTS:
+        for weight in weights:
             held = base - weight * unit * nearness
             values[sharpness, weight] = fusion_value(held, learned.collection, config.fusion_metric)
     sharpness = max(values, key=lambda each: values[each])[0]

@@ -200,8 +200,9 @@ class DAFSN(keras.Model):
     def feature_dim(self) -> int:
         """F, width of sentence and image features outside training: D, L more with L canonical directions, and 4 more
         with a querybank."""
-        width = self.config.model.dim + (self.canonical.dim if self.canonical is not None else 0)
-        return width + (COLUMNS if self.querybank is not None else 0)
+        if self.querybank is not None:
+            return self.querybank.dim + COLUMNS
+        return self.config.model.dim + (self.canonical.dim if self.canonical is not None else 0)
 
     def build(self, input_shape: Any = None) -> None:
         """Create every variable; sizes follow from the configuration."""
@@ -414,7 +415,7 @@ class DAFSN(keras.Model):
         self, features: dict[str, Any], stop_gradient: bool, training: bool = True
     ) -> tuple[Any, Any, Any]:
         """Return the discriminator's logits of the image and the text vectors that it is shown, and their weights."""
-        dim = self.config.model.dim  # what the encoders learned; canonical directions are no player's
+        dim = self.config.model.dim  # what the encoders learned; what is fitted afterwards is no player's
         learned = {name: features[name][..., :dim] for name in ("sentence_features", "image_features")}
         *shown, weights = shown_vectors({**features, **learned}, self.config.discriminator.inputs, self.attention)
         if stop_gradient:

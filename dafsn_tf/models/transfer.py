@@ -54,7 +54,7 @@ def joined_vocabulary(source: DAFSN, words: list[str], most: int) -> list[str]:
 
 
 def begin_from(model: DAFSN, source: DAFSN, vocabulary: Sequence[str]) -> None:
-    """Have encoders and discriminator begin with the weights of a source that `check_fits`.
+    """Have encoders, and a discriminator that took part there, begin with the weights of a source that `check_fits`.
 
     Args:
         model: built, its vocabulary a `joined_vocabulary`, its standardizers adapted. Layers of the backbone that the
@@ -64,7 +64,8 @@ def begin_from(model: DAFSN, source: DAFSN, vocabulary: Sequence[str]) -> None:
     """
     ours, theirs = model.heads(), source.heads()
     whole = ["region_standardizer", "region_projection", "image_pooling", "backbone"]
-    if model.config.discriminator.hidden_dim == source.config.discriminator.hidden_dim:
+    played = source.config.loss.adversarial_weight > 0
+    if played and model.config.discriminator.hidden_dim == source.config.discriminator.hidden_dim:
         whole.append("discriminator")
     for name in whole:
         if name in theirs:

@@ -69,13 +69,14 @@ def project(vectors: np.ndarray, projection: str, seed: int = 0) -> np.ndarray:
 
 
 def _drawing(canvas: Canvas, number: int, one: Measured, projection: str, seed: int) -> Drawing:
-    assert one.embeddings is not None
+    assert one.learned is not None
     assert one.gap is not None
+    sentences, images = one.learned
     shown, first = np.unique(one.collection.text_image, return_index=True)
     if len(shown) > MOST_PAIRS:
         chosen = np.sort(np.random.default_rng(seed).choice(len(shown), MOST_PAIRS, replace=False))
         shown, first = shown[chosen], first[chosen]
-    vectors = np.concatenate([one.embeddings.sentences[first], one.embeddings.images[shown]])
+    vectors = np.concatenate([sentences[first], images[shown]])
     vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     texts, pictures = np.split(project(vectors, projection, seed), 2)
     method, accuracy = PROJECTIONS[projection], one.gap["probe_accuracy"]

@@ -74,12 +74,17 @@ class Measured:
         """Both directions of the judged score, under the collection's first protocol."""
         return directions(self.scores[self.judged], self.collection)
 
+    @property
+    def learned(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """What a run's encoders learned of texts (N, D) and images (B, D), None for a peer."""
+        if self.embeddings is None or self.run is None:
+            return None
+        return self.embeddings.learned(self.run.config.model.dim)
+
     @cached_property
     def gap(self) -> dict[str, float] | None:
         """The modality gap, None for a peer."""
-        if self.embeddings is None:
-            return None
-        return modality_gap(self.embeddings.sentences, self.embeddings.images, self.collection.text_image)
+        return None if self.learned is None else modality_gap(*self.learned, self.collection.text_image)
 
     def query_values(self, score: str, documents: bool) -> dict[str, dict[str, np.ndarray]]:
         """Return direction -> metric -> each query's value, whose mean (of ranks: median) is the metric.

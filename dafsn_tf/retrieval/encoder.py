@@ -116,7 +116,7 @@ class Encoder(tf.Module):
         return with_status(outputs, status)
 
     def label_agreement(self, texts: tf.Tensor, images: tf.Tensor) -> tf.Tensor | None:
-        """Return the label score (n,) of features (n, D) and (n, D) or (1, D); None where `fused` has no use for it."""
+        """Return the label score (n,) of features (n, F) and (n, F) or (1, F); None where `fused` has no use for it."""
         if not self.fusion.label_weight:
             return None
         logits = [self.model.class_logits(features) for features in (texts, images)]

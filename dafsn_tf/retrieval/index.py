@@ -47,9 +47,9 @@ class Index(tf.Module):
         self.top_k = top_k
         self.candidates = max(candidates, top_k)
         text_image = embeddings.collection.text_image
-        self.images = _kept(unit_vectors(embeddings.images), tf.float32)  # (B, D)
+        self.images = _kept(unit_vectors(embeddings.images), tf.float32)  # (B, F)
         self.regions = _kept(embeddings.regions, tf.float16)  # (B, R, D)
-        self.sentences = _kept(unit_vectors(embeddings.sentences), tf.float32)  # (N, D)
+        self.sentences = _kept(unit_vectors(embeddings.sentences), tf.float32)  # (N, F)
         self.image_ids = tf.constant(ids)  # (B,)
         self.first_texts = tf.constant([captions[0] if captions else "" for captions in texts])  # (B,)
         self.text_ids = tf.constant([ids[image] for image in text_image], tf.string)  # (N,)

@@ -15,7 +15,7 @@ FORMAT = 1
 class PictureFeatures(NamedTuple):
     """Of one picture."""
 
-    image: np.ndarray  # (D,) float32
+    image: np.ndarray  # (F,) float32
     regions: np.ndarray  # (R, D) float16
 
 

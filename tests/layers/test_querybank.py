@@ -76,7 +76,7 @@ def test_as_it_begins_it_changes_nothing(features):
     layer = QuerybankNormalization(CENTRES, DIM)
     layer.build()
     for rows, joined in zip(features, layer(*features), strict=True):
-        np.testing.assert_allclose(joined, np.pad(unit(rows), [(0, 0), (0, 4)]), atol=1e-3)
+        np.testing.assert_allclose(joined, np.pad(unit(rows), [(0, 0), (0, 4)]), atol=1e-6)
 
 
 def test_features_of_zeros_stay_so(layer):

@@ -70,6 +70,20 @@ def test_an_unknown_name_is_refused_with_the_known_ones(tmp_path):
         DAFSN.from_preset("absent")
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_a_discriminator_is_passed_on_where_it_took_part(tmp_path, weight):
+    model, folder = saved(tmp_path, loss={"adversarial_weight": weight})
+    with np.load(folder / "heads.npz") as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    assert any(name.startswith("discriminator/") for name in arrays) == (weight > 0)
+    earlier = {f"discriminator/{n}": array for n, array in enumerate(model.discriminator.get_weights())}
+    np.savez(folder / "heads.npz", **{**earlier, **arrays})  # as earlier versions passed it on in any case
+    data = batch(seed=1)
+    np.testing.assert_allclose(
+        load_heads(folder)(data)["sentence_features"], model(data)["sentence_features"], atol=1e-2
+    )
+
+
 def test_a_model_without_its_weights_is_no_unfinished_run(tmp_path):
     _, folder = saved(tmp_path)
     (folder / "heads.npz").unlink()

@@ -50,6 +50,18 @@ def test_what_the_source_knew_is_embedded_as_by_the_source(source):
         np.testing.assert_allclose(ours[name], expected, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.1])
+def test_a_discriminator_that_took_part_goes_on_and_another_begins_anew(weight):
+    source = heads("mixed8", WORDS, f"loss.adversarial_weight={weight}")
+    model = heads("mixed8", joined_vocabulary(source, [], 10))
+    own = [3 * array for array in model.discriminator.get_weights()]
+    model.discriminator.set_weights(own)
+    begin_from(model, source, WORDS)
+    expected = source.discriminator.get_weights() if weight else own
+    for found, array in zip(model.discriminator.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(found, array)
+
+
 def test_the_vocabulary_is_the_sources_then_the_collections(source):
     assert joined_vocabulary(source, ["cat", "dog", "sits"], 10) == ["a", "dog", "runs", "cat", "sits"]
     assert joined_vocabulary(source, ["cat", "dog", "sits"], 4) == ["a", "dog", "runs", "cat"]

@@ -81,9 +81,10 @@ def test_what_the_heads_decide_that_training_begins_with_is_not_searched(tmp_pat
         space_of(tmp_path, '"model.dim" = [512, 1024]', config)
 
 
-def test_what_acts_when_training_has_ended_is_not_searched(tmp_path):
-    with pytest.raises(ConfigError, match=r"names model\.canonical_dim, which acts when training has ended"):
-        space_of(tmp_path, '"model.canonical_dim" = [0, 256]', load_config("default"))
+@pytest.mark.parametrize("field", ["canonical_dim", "querybank_size"])
+def test_what_acts_when_training_has_ended_is_not_searched(tmp_path, field):
+    with pytest.raises(ConfigError, match=rf"names model\.{field}, which acts when training has ended"):
+        space_of(tmp_path, f'"model.{field}" = [0, 256]', load_config("default"))
 
 
 def test_words_are_searched_where_any_term_teaches_them(tmp_path):

@@ -108,7 +108,7 @@ SPACE: Space = {
     "training.weight_averaging": Choice((0.0, 0.99)),
 }
 
-_AFTER_TRAINING = ("text.added_words", "model.canonical_dim")
+_AFTER_TRAINING = ("text.added_words", "model.canonical_dim", "model.querybank_size")
 _LEARNS_WORDS = (Switch("loss.word_weight"), Switch("loss.fused_weight"))
 _HAS_ADVERSARY = (Switch("loss.adversarial_weight"),)
 _HAS_HINGE = (Switch("loss.matching", "hardest_negative"),)

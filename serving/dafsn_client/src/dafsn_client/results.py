@@ -10,7 +10,7 @@ class TextFeatures:
     """Texts in the aligned space.
 
     Attributes:
-        sentence_features: (N,D) float32.
+        sentence_features: (N,F) float32, F at least D; the product with `image_features` is what search ranks by first.
         word_features: (N,T,D) float32; zeros where `word_mask` is False.
         word_mask: (N,T) bool.
         word_offsets: (N,T,2) int32, first byte of each word in the text's UTF-8 and the byte after its last.
@@ -24,7 +24,7 @@ class TextFeatures:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Images in the aligned space: `image_features` (B,D) float32, `region_features` (B,R,D) float32."""
+    """Images in the aligned space: `image_features` (B,F) float32, `region_features` (B,R,D) float32."""
 
     image_features: np.ndarray
     region_features: np.ndarray
@@ -47,7 +47,7 @@ class Similarity:
     """How well a text and an image match, and why.
 
     Attributes:
-        sentence: cosine of the whole text and the whole image, [-1, 1].
+        sentence: cosine of both features, [-1, 1]: less, with a querybank, what text and image have with all others.
         word: words-to-regions score.
         fused: the two combined; what search ranks by.
         words: the text's words in order.
