@@ -1,18 +1,18 @@
 """What tells the modalities apart is found and taken out, and nothing else is."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 import modality_directions
+from dafsn_tf.evaluation.embedding import Embeddings
 from dafsn_tf.evaluation.modality_gap import modality_gap
+from dafsn_tf.evaluation.protocols import Collection
 
 DIM, PICTURES = 12, 80
 AXIS = 3  # along which the modalities differ
 
 
-def embeddings(seed: int) -> SimpleNamespace:
+def embeddings(seed: int) -> Embeddings:
     """Two texts a picture, as the picture but for noise and a shift along one axis; two canonical columns behind."""
     random = np.random.default_rng(seed)
     meaning = random.normal(size=(PICTURES, DIM))
@@ -21,9 +21,8 @@ def embeddings(seed: int) -> SimpleNamespace:
     sentences = meaning[text_image] + 0.1 * random.normal(size=(2 * PICTURES, DIM)) + shift
     images = meaning - shift
     padded = [np.pad(rows, [(0, 0), (0, 2)], constant_values=9.0) for rows in (sentences, images)]
-    return SimpleNamespace(
-        sentences=padded[0], images=padded[1], collection=SimpleNamespace(text_image=text_image, labels=None)
-    )
+    none = np.zeros(0)
+    return Embeddings(padded[0], none, none, none, padded[1], none, Collection(text_image, None, documents=False))
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def test_the_first_direction_is_that_of_the_shift_and_all_are_orthonormal(separa
     directions = separation.directions
     assert 1 <= len(directions) <= 3
     np.testing.assert_allclose(directions @ directions.T, np.eye(len(directions)), atol=1e-8)
-    assert abs(directions[0, AXIS]) > 0.9
+    assert abs(directions[0, AXIS]) > 0.8  # of a probe that is held short
     assert separation.random.shape == directions.shape
     np.testing.assert_allclose(separation.random @ separation.random.T, np.eye(len(directions)), atol=1e-8)
 
