@@ -7,7 +7,7 @@ import numpy as np
 
 from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit
-from dafsn_tf.evaluation.embedding import BATCH
+from dafsn_tf.evaluation.embedding import BATCH, Embedder
 from dafsn_tf.evaluation.evaluate import Validation, fit_scores, fused_scores
 from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value, tells_pairs_apart
 from dafsn_tf.layers.querybank import NEVER
@@ -18,6 +18,7 @@ WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of nearness, in the fused score's devia
 _MOST_IMAGES = 3000  # of the training split that the bank is made of; of a larger one, evenly spaced ones
 _LARGEST_STRENGTH = 4.0  # beside a cosine: an index takes its candidates by what is left of it
 _MARGIN = 1.25  # of the bound, over the greatest nearness of the training split
+_LEAST_BOUND = 1e-3
 _SEED = 0  # of the clusters
 
 
@@ -42,17 +43,8 @@ def fit_querybank(
     embedder, config = validation.embedder, validation.config
     bank = embedder.model.querybank
     bank.strength.assign(0.0)
-    width = bank.dim
-    seen = np.linspace(0, len(train) - 1, min(len(train), _MOST_IMAGES)).astype(int)
-    parts = [
-        embedder.embed_split(train.at(rows), inputs if inputs is None else inputs.at(rows), 1, words=False)
-        for rows in np.array_split(seen, -(-len(seen) // BATCH))  # regions, which are not needed, take the most memory
-    ]
-    sides = {
-        "text": np.concatenate([part.sentences[:, :width] for part in parts]),
-        "image": np.concatenate([part.images[:, :width] for part in parts]),
-    }
-    for name, rows in sides.items():
+    texts, images = _training_features(embedder, train, inputs, bank.dim)
+    for name, rows in (("text", texts), ("image", images)):
         centres, shares = _clusters(rows, bank.centres)
         getattr(bank, f"{name}_centres").assign(centres)
         getattr(bank, f"{name}_shares").assign(shares)
@@ -68,33 +60,58 @@ def fit_querybank(
     weights = [weight for weight in WEIGHTS if weight * unit / per_cosine <= _LARGEST_STRENGTH]
     values: dict[tuple[float, float], float] = {}
     for sharpness in SHARPNESS:
-        bank.sharpness.assign(sharpness)
-        bank.text_mean.assign(0.0)
-        bank.image_mean.assign(0.0)
-        nearness = bank.text_nearness(learned.sentences[:, :width]).numpy()[:, None]
-        nearness = nearness + bank.image_nearness(learned.images[:, :width]).numpy()[None]
+        _centre(bank, sharpness, texts, images)
+        nearness = unit * _nearness(bank, learned.sentences[:, : bank.dim], learned.images[:, : bank.dim])
         for weight in weights:
-            held = base - weight * unit * nearness
+            held = base - weight * nearness
             values[sharpness, weight] = fusion_value(held, learned.collection, config.fusion_metric)
-    sharpness = max(values, key=lambda each: values[each])[0]
+    sharpness, _ = max(values, key=lambda each: values[each])
     enough = max(values.values()) - TOLERANCE
-    weight = min((w for s, w in values if s == sharpness and values[s, w] >= enough), key=lambda w: abs(w - 0.5))
-    bank.sharpness.assign(sharpness)
-    greatest = 0.0
-    for mean, nearness in (
-        (bank.text_mean, bank.text_nearness(sides["text"])),
-        (bank.image_mean, bank.image_nearness(sides["image"])),
-    ):
-        found = nearness.numpy()
-        mean.assign(found.mean() + mean.numpy())
-        greatest = max(greatest, float(np.abs(found - found.mean()).max()))
-    bank.bound.assign(max(_MARGIN * greatest, 1e-3))
+    good = [weight for weight in weights if values[sharpness, weight] >= enough]
+    weight = min(good, key=lambda each: abs(each - 0.5))
+    _centre(bank, sharpness, texts, images)
     bank.strength.assign(weight * unit / per_cosine)
     write(
-        f"cosines are held against a bank of {len(seen)} training images and texts: weight {weight:g}, sharpness "
+        f"cosines are held against a bank of {len(images)} training images and texts: weight {weight:g}, sharpness "
         f"{sharpness:g}, {config.fusion_metric} {values[sharpness, 0.0]:.3f} without, {values[sharpness, weight]:.3f} "
         "with it on validation"
     )
+
+
+def _training_features(
+    embedder: Embedder, train: RecordSplit, inputs: ImageInputs, width: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features (n, F) of the first texts of training images and of these, without a bank's columns."""
+    seen = np.linspace(0, len(train) - 1, min(len(train), _MOST_IMAGES)).astype(int)
+    parts = [
+        embedder.embed_split(train.at(rows), inputs if inputs is None else inputs.at(rows), 1, words=False)
+        for rows in np.array_split(seen, -(-len(seen) // BATCH))  # regions, which are not needed, take the most memory
+    ]
+    texts, images = (
+        np.concatenate([getattr(part, name)[:, :width] for part in parts]) for name in ("sentences", "images")
+    )
+    return texts, images
+
+
+def _centre(bank: Any, sharpness: float, texts: np.ndarray, images: np.ndarray) -> None:
+    """Set a bank's sharpness, and the means and bound of nearness that follow for training features (n, F)."""
+    bank.sharpness.assign(sharpness)
+    bank.text_mean.assign(0.0)
+    bank.image_mean.assign(0.0)
+    near = bank.text_nearness(texts).numpy(), bank.image_nearness(images).numpy()
+    bank.text_mean.assign(near[0].mean())
+    bank.image_mean.assign(near[1].mean())
+    greatest = max(float(np.abs(side - side.mean()).max()) for side in near)
+    bank.bound.assign(max(_MARGIN * greatest, _LEAST_BOUND))
+
+
+def _nearness(bank: Any, texts: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """Return what is taken from all pairs (N, B) at strength 1."""
+    limit = float(bank.bound.numpy())
+    text, image = (
+        np.clip(side.numpy(), -limit, limit) for side in (bank.text_nearness(texts), bank.image_nearness(images))
+    )
+    return text[:, None] + image[None]
 
 
 def _clusters(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
