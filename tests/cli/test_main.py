@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from dafsn_client.command.main import parse
 from dafsn_tf.cli import main
 from dafsn_tf.cli.main import app
+from dafsn_tf.config import load_config
 from dafsn_tf.data.prepare import prepare
 from dafsn_tf.errors import DafsnError
 
@@ -119,6 +120,22 @@ def test_train_without_prepared_data_says_what_to_run(tmp_path):
     assert finished.returncode == 1
     assert "dafsn prepare" in finished.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_an_earlier_version_goes_on_by_its_own_configuration(shapes_data, tmp_path, monkeypatch):
+    """What such a run's file does not name was off; a file of one's own stands over the preset default."""
+    text = load_config("default").to_toml().replace("querybank_size = 128\n", "").replace("min_steps = 1200\n", "")
+    for name in ("run/config.toml", "mine.toml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    given = []
+    monkeypatch.setattr("dafsn_tf.training.train", lambda config, *_, **options: given.append(config))
+    for config in ("run/config.toml", "mine.toml"):
+        arguments = ["train", "--data", str(shapes_data), "--run", str(tmp_path / "run"), "--resume"]
+        assert CliRunner().invoke(app, [*arguments, "--config", str(tmp_path / config)]).exit_code == 0
+    sizes = [(config.model.querybank_size, config.training.min_steps) for config in given]
+    assert sizes[0] == (0, 0)
+    assert sizes[1][0] == 128
 
 
 @pytest.mark.parametrize("readme", ["README.md", "serving/dafsn_client/README.md"])
