@@ -445,6 +445,7 @@ def fine_tuning_config(folder, *overrides):
     """Return a configuration that fine-tunes block mixed8, from random weights that the folder then holds."""
     weights = folder / "first.weights.h5"
     if not weights.exists():
+        keras.utils.set_random_seed(0)
         keras.applications.InceptionV3(weights=None, include_top=False).save_weights(weights)
     return tiny_config(
         "image.backbone=inception_v3",
@@ -517,6 +518,24 @@ def test_training_begins_with_a_fine_tuned_model_where_it_is_fine_tuned_alike(fi
     assert any(line.startswith("heads of ") for line in lines)
 
 
+def splits_of(run, data):
+    """Return records and frozen features of the splits that a run is completed on."""
+    records = {name: open_split(data, name) for name in ("train", "validation")}
+    return records, {name: split_features(run, data, split) for name, split in records.items()}
+
+
+def validated_by_one_pair(records, inputs):
+    """Return the same with a validation split of one picture with one text, which tells nothing."""
+    one = records["validation"].at(np.array([0]))
+    told = replace(one, texts=[one.texts[0][:1]])
+    return {**records, "validation": told}, {**inputs, "validation": inputs["validation"].at(np.array([0]))}
+
+
+def validation_of(run, records, inputs):
+    embedder = Embedder(run.model, run.text_preprocessor)
+    return Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+
+
 @pytest.fixture(scope="module")
 def canonical(shapes_data, tmp_path_factory):
     """Return a run with canonical directions over frozen features of random weights, and what it told."""
@@ -552,30 +571,42 @@ def test_canonical_directions_are_fitted_when_training_has_ended(canonical, shap
 def test_canonical_directions_have_no_say_where_validation_tells_nothing(canonical, shapes_data):
     run = load_run(canonical[0])
     run.model.canonical.share.assign(0.7)
-    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
-    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
-    one = records["validation"].at(np.array([0]))
-    records["validation"] = replace(one, texts=[one.texts[0][:1]])
-    inputs["validation"] = inputs["validation"].at(np.array([0]))
+    records, inputs = splits_of(run, shapes_data)
+    records, inputs = validated_by_one_pair(records, inputs)
     written: list[str] = []
     vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
-    embedder = Embedder(run.model, run.text_preprocessor)
-    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    validation = validation_of(run, records, inputs)
     fit_canonical(validation, records["train"], inputs["train"], vectors, written.append)
     assert any(line.startswith("canonical directions have no say") for line in written)
     assert float(run.model.canonical.share.numpy()) == 0
 
 
+def test_canonical_directions_have_no_share_where_neither_they_nor_sentences_have_a_say(
+    canonical, shapes_data, monkeypatch
+):
+    run = load_run(canonical[0])
+    records, inputs = splits_of(run, shapes_data)
+    values = iter([1.0, 0.0, 0.0, 1.0])  # of three ridges, then of the weight 0
+
+    def words_alone(*arguments):
+        return replace(fit_scores(*arguments), weight=1.0)
+
+    monkeypatch.setattr("dafsn_tf.evaluation.canonical.fit_scores", words_alone)
+    monkeypatch.setattr("dafsn_tf.evaluation.canonical.fusion_value", lambda *_: next(values, 0.0))
+    vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
+    validation = validation_of(run, records, inputs)
+    fit_canonical(validation, records["train"], inputs["train"], vectors, lambda line: None)
+    assert float(run.model.canonical.share.numpy()) == 0
+
+
 def test_canonical_directions_of_a_large_collection_are_fitted_to_a_part_of_it(canonical, shapes_data, monkeypatch):
     run = load_run(canonical[0])
-    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
-    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    records, inputs = splits_of(run, shapes_data)
     monkeypatch.setattr("dafsn_tf.evaluation.canonical._MOST_IMAGES", 20)
     monkeypatch.setattr("dafsn_tf.evaluation.canonical._MOST_TEXTS", 40)
     written: list[str] = []
     vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
-    embedder = Embedder(run.model, run.text_preprocessor)
-    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    validation = validation_of(run, records, inputs)
     fit_canonical(validation, records["train"], inputs["train"], vectors, written.append)
     assert written[0] == "fitting canonical directions of 20 images and 40 texts"
     assert run.model.canonical.image_map.numpy().any()
@@ -611,8 +642,7 @@ def test_directions_of_the_heads_that_training_began_with_are_kept_where_they_ra
     run = load_run(canonical[0])
     layer = run.model.canonical
     brought = {name: getattr(layer, name).numpy() for name in FITTED_WEIGHTS}
-    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
-    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    records, inputs = splits_of(run, shapes_data)
     if useful:
         mixed = np.random.default_rng(0).permutation(len(records["train"]))
         inputs["train"] = inputs["train"].at(mixed)  # pictures of others' texts teach nothing
@@ -620,8 +650,7 @@ def test_directions_of_the_heads_that_training_began_with_are_kept_where_they_ra
         brought |= {name: -brought[name] for name in ("image_map", "image_bias")}  # the best comes last
     written: list[str] = []
     vectors = np.zeros((run.model.vocabulary_size, 1), "float32")
-    embedder = Embedder(run.model, run.text_preprocessor)
-    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    validation = validation_of(run, records, inputs)
     fit_canonical(validation, records["train"], inputs["train"], vectors, written.append, brought)
     assert ("beside those of the heads that training began with" in written[-1]) == useful
 
@@ -639,8 +668,7 @@ def test_a_querybank_is_fitted_last_and_what_it_says_is_what_it_does(canonical, 
     np.testing.assert_allclose(np.exp(bank.text_shares.numpy()).sum(), 1, rtol=1e-4)
     assert (np.linalg.norm(bank.image_centres.numpy(), axis=1) <= 1 + 1e-5).all()
 
-    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
-    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    records, inputs = splits_of(run, shapes_data)
     embedder = Embedder(run.model, run.text_preprocessor)
     bank.strength.assign(0.0)
     train = embedder.embed_split(records["train"], inputs["train"], texts_per_image=1)
@@ -666,8 +694,7 @@ def test_a_querybank_is_fitted_last_and_what_it_says_is_what_it_does(canonical, 
 
 def test_the_strength_that_is_kept_ranks_as_the_weight_that_was_chosen(canonical, shapes_data, monkeypatch):
     run = load_run(canonical[0])
-    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
-    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
+    records, inputs = splits_of(run, shapes_data)
     tried: dict[float, np.ndarray] = {}
     monkeypatch.setattr("dafsn_tf.evaluation.querybank.SHARPNESS", (10.0,))
     monkeypatch.setattr("dafsn_tf.evaluation.querybank._MARGIN", 9.0)  # so few pictures do not tell how far others go
@@ -678,17 +705,16 @@ def test_the_strength_that_is_kept_ranks_as_the_weight_that_was_chosen(canonical
 
     monkeypatch.setattr("dafsn_tf.evaluation.querybank.fusion_value", value)
     written: list[str] = []
-    embedder = Embedder(run.model, run.text_preprocessor)
-    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    validation = validation_of(run, records, inputs)
     run.model.querybank.strength.assign(0.0)
-    fusion = fit_scores(embedder, *validation.scored(), run.config.evaluation)
+    fusion = fit_scores(validation.embedder, *validation.scored(), run.config.evaluation)
     fit_querybank(validation, records["train"], inputs["train"], written.append)
     assert "weight 0.75, sharpness 10" in written[0]
     embeddings, scores = validation.scored()
     bank = run.model.querybank
     scale = 1 + 2 * float(bank.strength.numpy()) * float(bank.bound.numpy())
     scores["sentence"] = scale * scores["sentence"]
-    found, expected = fused_scores(embedder, embeddings, scores, fusion), tried[WEIGHTS.index(0.75)]
+    found, expected = fused_scores(validation.embedder, embeddings, scores, fusion), tried[WEIGHTS.index(0.75)]
     np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=2e-3)
 
 
@@ -704,14 +730,10 @@ def test_the_modality_gap_is_that_of_what_was_learned(canonical, shapes_data):
 def test_a_querybank_has_no_say_where_sentences_have_none_or_all_pairs_score_alike(canonical, shapes_data):
     run = load_run(canonical[0])
     run.model.querybank.strength.assign(0.7)
-    records = {name: open_split(shapes_data, name) for name in ("train", "validation")}
-    inputs = {name: split_features(run, shapes_data, split) for name, split in records.items()}
-    one = records["validation"].at(np.array([0]))
-    records["validation"] = replace(one, texts=[one.texts[0][:1]])
-    inputs["validation"] = inputs["validation"].at(np.array([0]))
+    records, inputs = splits_of(run, shapes_data)
+    records, inputs = validated_by_one_pair(records, inputs)
     written: list[str] = []
-    embedder = Embedder(run.model, run.text_preprocessor)
-    validation = Validation(embedder, records["validation"], inputs["validation"], run.config.evaluation)
+    validation = validation_of(run, records, inputs)
     fit_querybank(validation, records["train"], inputs["train"], written.append)
     assert written[0].startswith("a querybank has no say")
     assert float(run.model.querybank.strength.numpy()) == 0

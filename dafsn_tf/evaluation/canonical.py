@@ -19,7 +19,7 @@ from dafsn_tf.progress import Write
 RIDGES = (0.1, 0.3, 1.0)
 WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # of the standardised canonical score beside the fused one
 _LARGEST_SHARE = 0.95
-_LEAST_DEVIATION = 1e-6
+_LEAST_DEVIATION = 1e-6  # of a score that a share is reckoned from: no division by zero
 _MOST_IMAGES = 50_000  # that are fitted to; of a larger split, evenly spaced ones
 _MOST_TEXTS = 100_000  # of these; of more, the first of each image
 
@@ -109,7 +109,7 @@ def _share(weight: float, sentence_factor: float, sentence: np.ndarray, projecte
     """
     ours = weight / float(projected.std())
     theirs = (1 - weight) * sentence_factor / max(float(sentence.std()), _LEAST_DEVIATION)
-    return min(ours / (ours + theirs), _LARGEST_SHARE)
+    return min(ours / (ours + theirs), _LARGEST_SHARE) if ours else 0.0  # sentences may have no say either
 
 
 def _assign(canonical: Any, weights: dict[str, np.ndarray]) -> None:
