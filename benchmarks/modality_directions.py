@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 from dafsn_tf.baselines.ablations import FULL
@@ -28,7 +27,7 @@ from dafsn_tf.baselines.record import run_record
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import DafsnError
 from dafsn_tf.evaluation.embedding import Embedder, Embeddings
-from dafsn_tf.evaluation.modality_gap import modality_gap
+from dafsn_tf.evaluation.modality_gap import linear_probe, modality_gap
 from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.files import write_json
 from dafsn_tf.models.game import GRADIENTS
@@ -56,7 +55,7 @@ def modality_directions(sentences: np.ndarray, images: np.ndarray, count: int) -
     for _ in range(count):
         left = rows - (rows @ directions.T) @ directions
         with threadpool_limits(1):
-            probe = LogisticRegression(C=30.0, max_iter=300).fit(left, modality).coef_[0]
+            probe = linear_probe().fit(left, modality).coef_[0]
         probe = probe - directions.T @ (directions @ probe)
         length = np.linalg.norm(probe)
         if length < LEAST_LENGTH:
@@ -75,7 +74,7 @@ class Separation:
 
     Args:
         validation, test: embeddings of the splits.
-        dim: width of what was learned; canonical directions stand behind.
+        dim: width of what was learned; what is fitted afterwards stands behind.
         most: directions that are looked for, at most.
     """
 

@@ -134,6 +134,11 @@ class LossConfig:
     adversarial_kind: Literal["flipped_labels", "uniform_targets", "gradient_reversal"] = "flipped_labels"
 
     @property
+    def has_adversary(self) -> bool:
+        """Whether the discriminator takes part in what the encoders learn."""
+        return self.adversarial_weight > 0
+
+    @property
     def learns_words(self) -> bool:
         """Whether any term depends on how words look at regions."""
         return self.word_weight > 0 or self.fused_weight > 0

@@ -43,7 +43,7 @@ def modality_gap(sentences: np.ndarray, images: np.ndarray, text_image: np.ndarr
     share = np.random.default_rng(seed).permutation(len(shown)) % FOLDS
     return {
         "probe_accuracy": _cross_fitted(lambda: _network(seed), vectors, share),
-        "linear_probe_accuracy": _cross_fitted(_logistic_regression, vectors, share),
+        "linear_probe_accuracy": _cross_fitted(linear_probe, vectors, share),
         "centroid_distance": float(np.linalg.norm(texts.mean(axis=0) - pictures.mean(axis=0))),
     }
 
@@ -66,7 +66,8 @@ def _cross_fitted(classifier: Callable[[], Any], vectors: np.ndarray, share: np.
     return float(right.mean())
 
 
-def _logistic_regression() -> Any:
+def linear_probe() -> Any:
+    """Return the classifier, not fitted, that is asked along which direction modalities lie apart."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=30.0, max_iter=300)

@@ -132,7 +132,7 @@ def load_heads(folder: Path) -> DAFSN:
     model = DAFSN(config, 1 + config.text.oov_buckets + len(vocabulary), classes, include_backbone=False)
     model.build()
     expected = {name: array.shape for name, array in _weights(model)}
-    if not _plays(model):  # earlier versions passed on a discriminator that took no part
+    if not config.loss.has_adversary:  # earlier versions passed on a discriminator that took no part
         weights = {name: array for name, array in weights.items() if not name.startswith("discriminator/")}
     if expected != {name: array.shape for name, array in weights.items()}:
         raise RunError(f"{folder / HEADS} does not fit {folder / 'config.toml'}: take both from one model.")
@@ -206,14 +206,10 @@ def _portable(config: Config) -> Config:
     return replace(config, image=replace(config.image, weights="imagenet"))
 
 
-def _plays(model: DAFSN) -> bool:
-    """Whether the discriminator took part in what the encoders learned."""
-    return model.config.loss.adversarial_weight > 0
-
-
 def _passed_on(model: DAFSN) -> dict[str, Any]:
     """Return the layers whose weights are kept by name; a discriminator that took no part begins anew."""
-    return {name: layer for name, layer in model.heads().items() if name != "discriminator" or _plays(model)}
+    played = model.config.loss.has_adversary
+    return {name: layer for name, layer in model.heads().items() if name != "discriminator" or played}
 
 
 def _weights(model: DAFSN) -> Iterable[tuple[str, np.ndarray]]:

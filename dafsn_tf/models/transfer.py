@@ -64,8 +64,10 @@ def begin_from(model: DAFSN, source: DAFSN, vocabulary: Sequence[str]) -> None:
     """
     ours, theirs = model.heads(), source.heads()
     whole = ["region_standardizer", "region_projection", "image_pooling", "backbone"]
-    played = source.config.loss.adversarial_weight > 0
-    if played and model.config.discriminator.hidden_dim == source.config.discriminator.hidden_dim:
+    if (
+        source.config.loss.has_adversary
+        and model.config.discriminator.hidden_dim == source.config.discriminator.hidden_dim
+    ):
         whole.append("discriminator")
     for name in whole:
         if name in theirs:

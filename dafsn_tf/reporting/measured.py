@@ -125,7 +125,7 @@ def measure_run(name: str, run: Run, data: Path, records: RecordSplit, write: Wr
         run,
         embeddings,
         read_history(run),
-        run.config.loss.adversarial_weight > 0,
+        run.config.loss.has_adversary,
     )
 
 
