@@ -2,15 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-from dafsn_tf.config import Config
+from dafsn_tf.config import Attention, Config, Positives
 
 FULL = "full"
 ADVERSARIAL_WEIGHT = 0.1  # dafsn_paper's, where an ablation is of an adversary that the full model has not
 
 CLASSES, INCEPTION, FROZEN = "classes", "Inception-v3's regions", "a frozen backbone"
 WORDS, FUSED, VECTORS = "a loss of words", "a loss of fused scores", "pre-trained word vectors"
+CLASSES_OF_WORDS = "classes and a loss of word scores alone"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ ABLATIONS = {
             WORDS,
         ),
         Ablation("without_fused", {"loss.fused_weight": 0.0}, FUSED),
+        Ablation("with_fused", {"loss.fused_weight": 1.0}),
         Ablation("without_adversary", {"loss.adversarial_weight": 0.0}),
         Ablation("with_adversary", {}, adversary=True),
         Ablation(
@@ -84,10 +86,22 @@ ABLATIONS = {
         Ablation("words_log_mean_exp", {"model.word_pooling": "log_mean_exp"}, WORDS),
         Ablation("words_log_sum_exp", {"model.word_pooling": "log_sum_exp"}, WORDS),
         Ablation("words_mean", {"model.word_pooling": "mean"}, WORDS),
+        *(Ablation(f"attention_{who}", {"model.attention": who}, WORDS) for who in get_args(Attention)),
+        Ablation("region_dropout", {"image.region_dropout": 0.2}, WORDS),
         *(Ablation(f"sentence_{kind}", {"text.sentence_pooling": kind}) for kind in ("last", "mean", "max", "gpo")),
         *(Ablation(f"image_{kind}", {"image.global_pooling": kind}, INCEPTION) for kind in ("mean", "max", "gpo")),
         Ablation("image_mixed7", {"image.global_layer": "mixed7"}, FROZEN),
         Ablation("hardest_negative", {"loss.matching": "hardest_negative"}),
+        Ablation("learned_gamma3", {"loss.learned_gamma3": True}),
+        *(
+            Ablation(f"sentence_positives_{kind}", {"loss.sentence_positives": kind}, CLASSES)
+            for kind in get_args(Positives)
+        ),
+        *(
+            Ablation(f"word_positives_{kind}", {"loss.word_positives": kind}, CLASSES_OF_WORDS)
+            for kind in get_args(Positives)
+        ),
+        Ablation("weight_averaging", {"training.weight_averaging": 0.99}),
         *(Ablation(f"k_{steps}", {"discriminator.steps": steps}, adversary=True) for steps in (1, 3, 5)),
         Ablation("regions_17x17", {"image.region_layer": "mixed7", "image.region_grid": 0}, INCEPTION),
         Ablation("regions_6x6", {"image.region_layer": "mixed7", "image.region_grid": 6}, INCEPTION),
@@ -114,6 +128,7 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
         CLASSES: classes > 0,
         WORDS: config.loss.learns_words,
         FUSED: config.loss.fused_weight > 0,
+        CLASSES_OF_WORDS: classes > 0 and config.loss.word_weight > 0,
         VECTORS: config.text.embeddings != "none" and not config.given_fields,  # heads bring their own
         INCEPTION: config.image.backbone == "inception_v3",
         FROZEN: not config.image.trains_backbone,

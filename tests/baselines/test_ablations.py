@@ -83,6 +83,22 @@ def test_what_says_nothing_is_left_out_with_the_reason():
     no_words = ["loss.word_weight=0.0", "loss.fused_weight=0.0"]
     _, left_out = ablations_of(load_config("default", no_words), classes=3)
     assert left_out["without_words"] == left_out["words_mean"] == "it needs a loss of words"
+    assert left_out["attention_both"] == left_out["region_dropout"] == "it needs a loss of words"
+
+
+def test_options_are_rows_where_they_can_tell_something():
+    chosen, left_out = ablations_of(load_config("pascal_sentence", ["loss.fused_weight=0.0"]), classes=20)
+    assert chosen["with_fused"].loss.fused_weight == 1
+    assert chosen["learned_gamma3"].loss.learned_gamma3
+    assert chosen["weight_averaging"].training.weight_averaging == 0.99
+    assert chosen["sentence_positives_same_class"].loss.sentence_positives == "same_class"
+    assert left_out["sentence_positives_pairs"] == "the full model is so"
+    assert left_out["word_positives_same_class"] == "it needs classes and a loss of word scores alone"
+    chosen, left_out = ablations_of(load_config("dafsn_paper"), classes=20)
+    assert chosen["word_positives_same_class"].loss.word_positives == "same_class"
+    assert chosen["attention_both"].model.attention == "both"
+    assert left_out["attention_words_to_regions"] == "the full model is so"
+    assert ablations_of(load_config("dafsn_paper"), classes=0)[1]["sentence_positives_same_class"] == "it needs classes"
 
 
 def test_what_the_heads_decide_that_training_begins_with_is_no_ablation():
