@@ -26,26 +26,42 @@ class Settings:
     text_ridge: float = 0.0  # likewise of the texts'
 
 
+class Projections:
+    """Where texts and images stand in the canonical space, learned from every training sentence with its image.
+
+    Args:
+        train: the training split.
+        settings: of the reduction and the weights.
+        seed: of the reductions.
+    """
+
+    def __init__(self, train: Split, settings: Settings, seed: int) -> None:
+        self._bags = BagsOfWords(train, settings.vector_weight)
+        sentences = self._bags.sentences(train)
+        images, variants, width = train.image_vectors.shape
+        self._reduction = Reduction(sentences, settings.components, seed)
+        reduced = self._reduction(sentences)
+        self._text_whitening = Whitening(reduced, settings.components, settings.text_ridge, seed)
+        pictures = train.image_vectors.reshape(-1, width)
+        self._image_whitening = Whitening(pictures, min(settings.components, images - 1), settings.image_ridge, seed)
+        white_images = self._image_whitening(pictures).reshape(images, variants, -1)
+        self._directions = canonical_directions(
+            self._text_whitening(reduced), white_images, train.collection.text_image
+        )
+        self._weights = self._directions.correlations**settings.power
+
+    def __call__(self, split: Split) -> tuple[np.ndarray, np.ndarray]:
+        """Return a split's texts (N, L) and images (B, L), whose cosines are the scores."""
+        directions = self._directions
+        texts = self._text_whitening(self._reduction(self._bags.sentences(split))) - directions.text_mean
+        images = self._image_whitening(split.image_vectors[:, 0]) - directions.image_mean
+        return texts @ (directions.texts * self._weights), images @ (directions.images * self._weights)
+
+
 def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
-    """Return the scorer of projections learned from every training sentence with its image."""
-    bags = BagsOfWords(train, settings.vector_weight)
-    sentences = bags.sentences(train)
-    images, variants, width = train.image_vectors.shape
-    reduction = Reduction(sentences, settings.components, seed)
-    reduced = reduction(sentences)
-    text_whitening = Whitening(reduced, settings.components, settings.text_ridge, seed)
-    pictures = train.image_vectors.reshape(-1, width)
-    image_whitening = Whitening(pictures, min(settings.components, images - 1), settings.image_ridge, seed)
-    white_images = image_whitening(pictures).reshape(images, variants, -1)
-    directions = canonical_directions(text_whitening(reduced), white_images, train.collection.text_image)
-    weights = directions.correlations**settings.power
-
-    def score(split: Split) -> np.ndarray:
-        texts = text_whitening(reduction(bags.sentences(split))) - directions.text_mean
-        whole = image_whitening(split.image_vectors[:, 0]) - directions.image_mean
-        return sentence_scores(texts @ (directions.texts * weights), whole @ (directions.images * weights))
-
-    return score
+    """Return the scorer of a collection's `Projections`."""
+    projections = Projections(train, settings, seed)
+    return lambda split: sentence_scores(*projections(split))
 
 
 METHOD = Method(

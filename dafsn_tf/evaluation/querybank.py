@@ -10,7 +10,8 @@ from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.evaluation.embedding import BATCH, Embedder
 from dafsn_tf.evaluation.evaluate import Validation, fit_scores, fused_scores
 from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value, tells_pairs_apart
-from dafsn_tf.layers.querybank import NEVER
+from dafsn_tf.evaluation.protocols import Collection
+from dafsn_tf.layers.querybank import NEVER, QuerybankNormalization
 from dafsn_tf.progress import Write
 
 SHARPNESS = (10.0, 20.0)
@@ -20,6 +21,8 @@ _LARGEST_STRENGTH = 4.0  # beside a cosine: an index takes its candidates by wha
 _MARGIN = 1.25  # of the bound, over the greatest nearness of the training split
 _LEAST_BOUND = 1e-3
 _SEED = 0  # of the clusters
+
+Sides = tuple[np.ndarray, np.ndarray]  # features of texts and of images
 
 
 def fit_querybank(
@@ -43,12 +46,7 @@ def fit_querybank(
     embedder, config = validation.embedder, validation.config
     bank = embedder.model.querybank
     bank.strength.assign(0.0)
-    texts, images = _training_features(embedder, train, inputs, bank.dim)
-    for name, rows in (("text", texts), ("image", images)):
-        centres, shares = _clusters(rows, bank.centres)
-        getattr(bank, f"{name}_centres").assign(centres)
-        getattr(bank, f"{name}_shares").assign(shares)
-
+    training = _training_features(embedder, train, inputs, bank.dim)
     learned, scores = validation.scored()
     fusion = fit_scores(embedder, learned, scores, config)
     base = fused_scores(embedder, learned, scores, fusion)
@@ -57,30 +55,59 @@ def fit_querybank(
         write("a querybank has no say: sentences have none, or score all pairs alike on validation")
         return
     unit = float(base.std() / scores["sentence"].std())
+    shown = learned.sentences[:, : bank.dim], learned.images[:, : bank.dim]
+    fit_bank(bank, training, shown, base, learned.collection, config.fusion_metric, write, unit, per_cosine)
+
+
+def fit_bank(
+    bank: QuerybankNormalization,
+    training: Sides,
+    shown: Sides,
+    base: np.ndarray,
+    collection: Collection,
+    metric: str,
+    write: Write,
+    unit: float = 1.0,
+    per_cosine: float = 1.0,
+) -> None:
+    """Fit a bank to features of any method that scores by cosines, and choose its strength; see `fit_querybank`.
+
+    Args:
+        bank: it is changed.
+        training: features (n, F) of training texts and of training images.
+        shown: features of the validation split's texts (N, F) and images (B, F).
+        base: scores (N, B) of these without a bank.
+        collection: the validation split.
+        metric: as `EvaluationConfig.fusion_metric`.
+        write: receives what was chosen, in a line.
+        unit: what nearness counts in these scores at weight 1.
+        per_cosine: how much the cosine counts in them.
+    """
+    for name, rows in zip(("text", "image"), training, strict=True):
+        centres, shares = _clusters(rows, bank.centres)
+        getattr(bank, f"{name}_centres").assign(centres)
+        getattr(bank, f"{name}_shares").assign(shares)
     weights = [weight for weight in WEIGHTS if weight * unit / per_cosine <= _LARGEST_STRENGTH]
     values: dict[tuple[float, float], float] = {}
     for sharpness in SHARPNESS:
-        _centre(bank, sharpness, texts, images)
-        nearness = unit * _nearness(bank, learned.sentences[:, : bank.dim], learned.images[:, : bank.dim])
+        _centre(bank, sharpness, training)
+        nearness = unit * _nearness(bank, shown)
         for weight in weights:
-            held = base - weight * nearness
-            values[sharpness, weight] = fusion_value(held, learned.collection, config.fusion_metric)
+            values[sharpness, weight] = fusion_value(base - weight * nearness, collection, metric)
     sharpness, _ = max(values, key=lambda each: values[each])
     enough = max(values.values()) - TOLERANCE
     good = [weight for weight in weights if values[sharpness, weight] >= enough]
     weight = min(good, key=lambda each: abs(each - 0.5))
-    _centre(bank, sharpness, texts, images)
+    _centre(bank, sharpness, training)
     bank.strength.assign(weight * unit / per_cosine)
     write(
-        f"cosines are held against a bank of {len(images)} training images and texts: weight {weight:g}, sharpness "
-        f"{sharpness:g}, {config.fusion_metric} {values[sharpness, 0.0]:.3f} without, {values[sharpness, weight]:.3f} "
-        "with it on validation"
+        f"cosines are held against a bank of {len(training[1])} training images and texts: weight {weight:g}, "
+        f"sharpness {sharpness:g}, {metric} {values[sharpness, 0.0]:.3f} without, {values[sharpness, weight]:.3f} with "
+        "it on validation"
     )
 
 
-def _training_features(
-    embedder: Embedder, train: RecordSplit, inputs: ImageInputs, width: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _training_features(embedder: Embedder, train: RecordSplit, inputs: ImageInputs, width: int) -> Sides:
     """Return the features (n, F) of the first texts of training images and of these, without a bank's columns."""
     seen = np.linspace(0, len(train) - 1, min(len(train), _MOST_IMAGES)).astype(int)
     parts = [
@@ -93,8 +120,9 @@ def _training_features(
     return texts, images
 
 
-def _centre(bank: Any, sharpness: float, texts: np.ndarray, images: np.ndarray) -> None:
+def _centre(bank: Any, sharpness: float, training: Sides) -> None:
     """Set a bank's sharpness, and the means and bound of nearness that follow for training features (n, F)."""
+    texts, images = training
     bank.sharpness.assign(sharpness)
     bank.text_mean.assign(0.0)
     bank.image_mean.assign(0.0)
@@ -105,8 +133,9 @@ def _centre(bank: Any, sharpness: float, texts: np.ndarray, images: np.ndarray) 
     bank.bound.assign(max(_MARGIN * greatest, _LEAST_BOUND))
 
 
-def _nearness(bank: Any, texts: np.ndarray, images: np.ndarray) -> np.ndarray:
+def _nearness(bank: Any, shown: Sides) -> np.ndarray:
     """Return what is taken from all pairs (N, B) at strength 1."""
+    texts, images = shown
     limit = float(bank.bound.numpy())
     text, image = (
         np.clip(side.numpy(), -limit, limit) for side in (bank.text_nearness(texts), bank.image_nearness(images))

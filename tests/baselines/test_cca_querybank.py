@@ -1,0 +1,51 @@
+"""A peer's cosines are held against a bank by the code that holds DAFSN's."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import cca_querybank
+from dafsn_tf import baselines
+
+pytestmark = pytest.mark.usefixtures("colour_backbone")
+
+
+@pytest.fixture(scope="module")
+def comparison(prepared, config, tmp_path_factory):
+    """A collection, the folder of a comparison with CCA's run on it, and the configuration's file."""
+    data, out = prepared(), tmp_path_factory.mktemp("comparison")
+    baselines.compare([data], out, methods=["dafsn", "cca"], only=["cca"], config=config, write=lambda line: None)
+    file = out / "config.toml"
+    file.write_text(config.to_toml())
+    return data, out, file
+
+
+def call(monkeypatch, data, out, config):
+    monkeypatch.setattr(sys, "argv", ["cca_querybank.py", str(data), str(out), "--config", str(config)])
+    cca_querybank.main()
+
+
+def test_each_run_of_cca_has_one_with_a_querybank_that_is_made_once(comparison, monkeypatch, capsys):
+    data, out, config = comparison
+    call(monkeypatch, data, out, config)
+    (file,) = out.glob("cca_with_querybank-*.json")
+    assert str(file) in capsys.readouterr().out
+    plain, held = (json.loads(path.read_text()) for path in (next(out.glob("cca-*.json")), file))
+    assert held["method"] == "cca_with_querybank"
+    assert held["inputs"] == plain["inputs"]
+    assert held["settings"] == {**plain["settings"], "querybank_size": 128}
+    assert held["per_query"].keys() == plain["per_query"].keys()
+    assert np.isfinite(held["validation"])
+    written = file.stat().st_mtime_ns
+    call(monkeypatch, data, out, config)
+    assert file.stat().st_mtime_ns == written
+
+
+def test_other_words_and_a_folder_without_runs_are_refused(comparison, monkeypatch, tmp_path):
+    data, out, config = comparison
+    with pytest.raises(cca_querybank.RunError, match="No run of CCA on .*; make one by dafsn compare"):
+        call(monkeypatch, data, tmp_path, config)
+    with pytest.raises(cca_querybank.RunError, match="made on other features or words than --config default"):
+        call(monkeypatch, data, out, "default")
