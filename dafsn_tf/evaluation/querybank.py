@@ -9,7 +9,7 @@ from dafsn_tf.data.pipeline import ImageInputs
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.evaluation.embedding import BATCH, Embedder
 from dafsn_tf.evaluation.evaluate import Validation, fit_scores, fused_scores
-from dafsn_tf.evaluation.fusion import TOLERANCE, fusion_value, tells_pairs_apart
+from dafsn_tf.evaluation.fusion import TOLERANCE, FusionMetric, fusion_value, tells_pairs_apart
 from dafsn_tf.evaluation.protocols import Collection
 from dafsn_tf.layers.querybank import NEVER, QuerybankNormalization
 from dafsn_tf.progress import Write
@@ -65,7 +65,7 @@ def fit_bank(
     shown: Sides,
     base: np.ndarray,
     collection: Collection,
-    metric: str,
+    metric: FusionMetric,
     write: Write,
     unit: float = 1.0,
     per_cosine: float = 1.0,
