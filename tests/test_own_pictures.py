@@ -13,6 +13,7 @@ from dafsn_tf.data.sources.shapes import scene
 from dafsn_tf.demo import MARK, _clear, mark
 from dafsn_tf.errors import DataError
 from dafsn_tf.own_pictures import PictureFolder
+from dafsn_tf.retrieval.picture_cache import PictureCache
 from dafsn_tf.runs import load_run
 
 SCENES = [scene(20_000, "test", index) for index in range(20)]
@@ -97,6 +98,20 @@ def test_another_search_takes_what_the_first_looked_at(folder, pictures, tmp_pat
     assert lost <= len(looked_at) <= lost + 2  # it may have held a picture that has gone or changed
     assert SCENES[1].image in looked_at
     assert "2.PNG" not in names
+
+
+def test_a_picture_and_a_link_to_it_are_both_kept(tmp_path):
+    for name in ("one.png", "another.png"):
+        (tmp_path / name).write_bytes(SCENES[len(name) % 2].image)
+    (tmp_path / "link.png").symlink_to(tmp_path / "one.png")
+    model = load_run("shapes")
+    search = PictureFolder(model, tmp_path, write=lambda line: None, kept=tmp_path / "kept").search(["a circle"])
+    files = [tmp_path / name for name in ("one.png", "another.png", "link.png")]
+    (kept,) = (tmp_path / "kept").iterdir()
+    cache = PictureCache(kept.parent, model.model, "")
+    cache.folder = kept
+    assert set(cache.find(files)) == set(files)
+    assert len(search[0]) == 3
 
 
 def test_what_cannot_be_kept_is_said_and_found_all_the_same(folder, tmp_path, caplog):

@@ -41,8 +41,7 @@ class PictureCache:
     def find(self, files: Sequence[Path]) -> dict[Path, PictureFeatures]:
         """Return the features of those files that are known, as the files stand."""
         self._keys = {file: key for file in files if (key := _key(file))}
-        wanted = {key: file for file, key in self._keys.items()}
-        found = {}
+        wanted, known = set(self._keys.values()), {}
         for block in sorted(self.folder.glob("*.npz")):
             try:
                 with np.load(block) as stored:
@@ -50,8 +49,8 @@ class PictureCache:
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 continue
             rows = zip(keys, images, regions, strict=True)
-            found |= {wanted[key]: PictureFeatures(image, row) for key, image, row in rows if key in wanted}
-        return found
+            known |= {key: PictureFeatures(image, row) for key, image, row in rows if key in wanted}
+        return {file: known[key] for file, key in self._keys.items() if key in known}  # two links may be one picture
 
     def keep(self, features: Mapping[Path, PictureFeatures]) -> None:
         """Write features of files, made after `find` had been asked for them, as one block.

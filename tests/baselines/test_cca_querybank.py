@@ -45,7 +45,7 @@ def test_each_run_of_cca_has_one_with_a_querybank_that_is_made_once(comparison, 
 
 def test_other_words_and_a_folder_without_runs_are_refused(comparison, monkeypatch, tmp_path):
     data, out, config = comparison
-    with pytest.raises(cca_querybank.RunError, match="No run of CCA on .*; make one by dafsn compare"):
+    with pytest.raises(cca_querybank.RunError, match=r"No run of CCA on .*; make one by dafsn compare"):
         call(monkeypatch, data, tmp_path, config)
     with pytest.raises(cca_querybank.RunError, match="made on other features or words than --config default"):
         call(monkeypatch, data, out, "default")
