@@ -60,7 +60,7 @@ def test_an_adversary_is_added_to_a_model_without_one():
 
 
 def test_parts_are_taken_away():
-    chosen, _ = ablations_of(load_config("pascal_sentence", ["loss.adversarial_weight=0.1"]), classes=20)
+    chosen, _ = ablations_of(load_config("pascal_sentence", ["loss.adversarial_weight=0.1", "loss.fused_weight=1.0"]), classes=20)
     assert chosen["without_words"].loss.word_weight == 0
     assert chosen["without_words"].evaluation.selection_score == "sentence"
     assert chosen["without_sentence"].loss.sentence_weight == chosen["without_sentence"].loss.fused_weight == 0
@@ -87,7 +87,7 @@ def test_what_says_nothing_is_left_out_with_the_reason():
 
 
 def test_options_are_rows_where_they_can_tell_something():
-    chosen, left_out = ablations_of(load_config("pascal_sentence", ["loss.fused_weight=0.0"]), classes=20)
+    chosen, left_out = ablations_of(load_config("pascal_sentence"), classes=20)
     assert chosen["with_fused"].loss.fused_weight == 1
     assert chosen["learned_gamma3"].loss.learned_gamma3
     assert chosen["weight_averaging"].training.weight_averaging == 0.99
