@@ -387,6 +387,10 @@ def test_the_card_has_the_figures_of_an_evaluation_beside_the_run(tiny_run, tmp_
     assert "Test split:" in card
     assert f"{evaluation['protocols']['sentence']['fused']['image_to_text']['map@all']:.3f}" in card
     assert "cut after 32 words, and 8,192 bytes" in card
+    assert "taught by no loss" not in card
+    silent = replace(copy.config.loss, word_weight=0.0, fused_weight=0.0)
+    copy = replace(copy, config=replace(copy.config, loss=silent))
+    assert "- Its words were taught by no loss" in model_card(copy, "tiny", 1, {}, ExportOptions())
 
 
 @pytest.mark.parametrize(

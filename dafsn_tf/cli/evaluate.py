@@ -31,6 +31,7 @@ def evaluate(
     from dafsn_tf.evaluation.attention import check_attention, evaluate_attention
     from dafsn_tf.evaluation.evaluate import evaluate_run
     from dafsn_tf.files import write_json
+    from dafsn_tf.models.presets import untaught_words
     from dafsn_tf.reporting.tables import metrics_table, pointing_table
     from dafsn_tf.runs import load_run
 
@@ -39,6 +40,8 @@ def evaluate(
     loaded = load_run(run, weights)
     evaluation = evaluate_run(loaded, data, split, probe=probe, write=say)
     typer.echo(metrics_table(evaluation))
+    if untaught := untaught_words(loaded.config):
+        say(untaught)
     if probe:
         typer.echo(f"modality gap {json.dumps(evaluation['modality_gap'])}")
     if json_file:

@@ -12,7 +12,7 @@ from dafsn_tf.errors import DataError
 from dafsn_tf.export.ops import NO_WEBP_BEFORE, OLDEST_SERVER
 from dafsn_tf.export.options import ExportOptions
 from dafsn_tf.export.warmup import BATCH_SIZES
-from dafsn_tf.models.presets import ancestry_lines, validation_size
+from dafsn_tf.models.presets import ancestry_lines, untaught_words, validation_size
 from dafsn_tf.preprocessing.status import Status
 from dafsn_tf.runs import Run
 
@@ -74,6 +74,7 @@ def model_card(
         f"none), up to {options.max_pixels:,} pixels, scaled to {config.image.image_size} x "
         f"{config.image.image_size} without regard to their aspect. Transparent pixels are white (of a GIF "
         "black). EXIF orientation is not applied: send upright pictures.",
+        *([f"- {untaught_words(config)}"] if untaught_words(config) else []),
         "- Scores rank; they are not probabilities, and they do not compare between models.",
         "- It learned from its data whatever bias they have. Do not use it to judge people.",
         "",

@@ -180,6 +180,16 @@ def check_fingerprint(backbone: Any, expected: str) -> None:
         )
 
 
+def untaught_words(config: Config) -> str:
+    """Return what is to be known of a model that has no loss of words; "" of others."""
+    if config.loss.learns_words:
+        return ""
+    return (
+        "Its words were taught by no loss (loss.word_weight and loss.fused_weight are 0): where they look and how they "
+        "score says nothing, and they have no part in the fused score."
+    )
+
+
 def ancestry_lines(info: dict[str, Any]) -> list[str]:
     """Return what a card says of the heads that a model's training began with, a sentence each; often nothing.
 
@@ -279,6 +289,8 @@ def _card(model: DAFSN, name: str, terms: str) -> str:
         "words. What its pictures did not show it cannot find. Scores rank; they are no probabilities. It learned "
         "whatever bias its data have: do not use it to judge people.",
     ]
+    if untaught := untaught_words(model.config):
+        lines += ["", untaught]
     if terms:
         lines += ["", f"Terms: {terms}"]
     lines += ["", "```python", "from dafsn_tf import DAFSN", "", f'model = DAFSN.from_preset("{name}")', "```", ""]

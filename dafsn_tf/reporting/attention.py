@@ -142,7 +142,7 @@ def encoder_of(model: Any) -> Encoder:
     if not model.config.loss.learns_words:
         raise RunError(
             "This model was trained without a loss of words (loss.word_weight and loss.fused_weight are 0): its words "
-            "look nowhere in particular, and there is nothing to explain. Take a model with one."
+            "look nowhere in particular, and there is nothing to explain. Train one with --set loss.fused_weight=1.0."
         )
     text = model.config.text
     preprocessor = TextPreprocessor(model.assets.vocabulary, text.max_words, text.oov_buckets)

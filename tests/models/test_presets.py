@@ -51,6 +51,15 @@ def test_kernels_are_half_precision_and_the_card_says_what_it_is(tmp_path):
     assert "trained on toy" in card
     assert "for tests alone" in card
     assert f"it knows {len(load_heads(folder).assets.vocabulary)} words, those of training texts" in card
+    assert "taught by no loss" not in card
+
+
+def test_the_card_of_a_model_without_a_loss_of_words_says_so(tmp_path):
+    model = tiny_model()
+    model.config = replace(model.config, loss=replace(model.config.loss, word_weight=0.0, fused_weight=0.0))
+    model.assets = Assets(WORDS, {"weight": 0.5}, INFO)
+    card = (model.save_to_preset(tmp_path / "toy") / "README.md").read_text()
+    assert "\nIts words were taught by no loss" in card
 
 
 def test_nothing_is_written_over_and_nothing_half(tmp_path):
