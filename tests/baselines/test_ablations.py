@@ -60,7 +60,9 @@ def test_an_adversary_is_added_to_a_model_without_one():
 
 
 def test_parts_are_taken_away():
-    chosen, _ = ablations_of(load_config("pascal_sentence", ["loss.adversarial_weight=0.1", "loss.fused_weight=1.0"]), classes=20)
+    chosen, _ = ablations_of(
+        load_config("pascal_sentence", ["loss.adversarial_weight=0.1", "loss.fused_weight=1.0"]), classes=20
+    )
     assert chosen["without_words"].loss.word_weight == 0
     assert chosen["without_words"].evaluation.selection_score == "sentence"
     assert chosen["without_sentence"].loss.sentence_weight == chosen["without_sentence"].loss.fused_weight == 0
