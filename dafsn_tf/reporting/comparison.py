@@ -1,7 +1,7 @@
 """Runs of several methods as one table: means, deviations, and intervals of paired differences to DAFSN."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
@@ -26,27 +26,66 @@ class Interval(NamedTuple):
     high: float
 
 
-def paired_bootstrap(
-    differences: np.ndarray, *, resamples: int = 10_000, level: float = 0.95, seed: int = 0
-) -> Interval:
-    """Return the mean difference and its bootstrap interval (percentiles): items are drawn with replacement.
+class PictureSums(NamedTuple):
+    """What each of B pictures adds to a mean over queries, in D directions whose means are averaged.
 
-    Two items that differ by 0 and 1: a resample's mean is 0, 1/2 or 1 with probability 1/4, 1/2, 1/4. The interval of
-    level .95 is [0, 1], that of level .4 is [1/2, 1/2].
+    A picture's queries, itself and its texts, stand together: they are not independent of each other.
+    """
+
+    sums: np.ndarray  # (D, B), of the values of a picture's queries
+    counts: np.ndarray  # (D, B), of its queries that have a value
+
+    @classmethod
+    def of_queries(cls, values: np.ndarray, image: np.ndarray, images: int) -> "PictureSums":
+        """Return those of one direction.
+
+        Args:
+            values: (queries,); NaN leaves a query out.
+            image: (queries,) picture of each query.
+            images: B.
+        """
+        counted = ~np.isnan(values)
+        sums = np.bincount(image[counted], values[counted], minlength=images)
+        return cls(sums[None], np.bincount(image[counted], minlength=images)[None])
+
+    def minus(self, other: "PictureSums") -> "PictureSums":
+        """Return what one method's queries have more than another's, which has a value for the same ones."""
+        return PictureSums(self.sums - other.sums, self.counts)
+
+    def mean(self) -> float:
+        """Return the mean over queries, averaged over directions."""
+        return float((self.sums.sum(axis=1) / self.counts.sum(axis=1)).mean())
+
+
+def paired_bootstrap(values: PictureSums, *, resamples: int = 10_000, level: float = 0.95, seed: int = 0) -> Interval:
+    """Return the mean over queries and its bootstrap interval (percentiles): pictures are drawn with replacement.
+
+    A resample's mean is that of the queries of the pictures drawn: what they sum to over how many there are. Two
+    pictures with a query each, of values 0 and 1: a resample's mean is 0, 1/2 or 1 with probability 1/4, 1/2, 1/4. The
+    interval of level .95 is [0, 1], that of level .4 is [1/2, 1/2].
 
     Args:
-        differences: (B,), what one method gained over the other on each item.
-        resamples: how many.
+        values: of one method, or what one gained over another (`PictureSums.minus`).
+        resamples: how many; those without a query in some direction are left out.
         level: share of the resamples within the interval.
         seed: of the drawing.
     """
-    random, items = np.random.default_rng(seed), len(differences)
-    means = [
-        differences[random.integers(0, items, (min(_CHUNK, resamples - start), items))].mean(axis=1)
-        for start in range(0, resamples, _CHUNK)
-    ]
+    means = []
+    for times in times_drawn(values.sums.shape[1], resamples, seed):
+        sums, counts = times @ values.sums.T, times @ values.counts.T
+        held = (counts > 0).all(axis=1)
+        means.append((sums[held] / counts[held]).mean(axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(differences.mean()), float(low), float(high))
+    return Interval(values.mean(), float(low), float(high))
+
+
+def times_drawn(items: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each item is in each resample of as many, drawn with replacement: (resamples, items) in parts."""
+    random = np.random.default_rng(seed)
+    for start in range(0, resamples, _CHUNK):
+        drawn = random.integers(0, items, (min(_CHUNK, resamples - start), items))
+        cells = drawn + np.arange(len(drawn))[:, None] * items
+        yield np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
 
 
 def corrected_interval(differences: Sequence[float], test_share: float, level: float = 0.95) -> Interval:
@@ -67,32 +106,19 @@ def corrected_interval(differences: Sequence[float], test_share: float, level: f
     return Interval(middle, middle - reach, middle + reach)
 
 
-def picture_values(run: Run, measure: Measure) -> np.ndarray:
-    """Return what each picture adds to a run's figure, (B,); their mean is the figure, averaged over both directions.
-
-    A picture's queries, itself and its texts, stand together: they are not independent of each other.
+def picture_values(run: Run, measure: Measure) -> PictureSums:
+    """Return what each picture adds to a run's figure, of both directions.
 
     Args:
         run: contents of a run's file.
         measure: takes a direction's values by name, returns that of each query; NaN leaves a query out.
     """
-    total = np.zeros(run["images"])
-    for direction in DIRECTIONS:
-        queries = run["per_query"][direction]
-        total += shared_out(measure(queries), np.array(queries["image"]), len(total)) / len(DIRECTIONS)
-    return total
-
-
-def shared_out(values: np.ndarray, image: np.ndarray, images: int) -> np.ndarray:
-    """Return what each picture's queries add to the mean of all queries' values, (images,), whose mean is that mean.
-
-    Args:
-        values: (queries,); NaN leaves a query out.
-        image: (queries,) picture of each query.
-        images: how many there are.
-    """
-    counted = ~np.isnan(values)
-    return np.bincount(image[counted], values[counted], minlength=images) * images / counted.sum()
+    of_directions = [
+        PictureSums.of_queries(measure(queries), np.array(queries["image"]), run["images"])
+        for queries in (run["per_query"][direction] for direction in DIRECTIONS)
+    ]
+    sums, counts = (np.concatenate(rows) for rows in zip(*of_directions, strict=True))
+    return PictureSums(sums, counts)
 
 
 def average_precision(queries: Queries) -> np.ndarray:
@@ -214,7 +240,7 @@ def _split_rows(runs: Sequence[Run], reference: str) -> list[str]:
     methods = list(dict.fromkeys(run["method"] for run in runs if run["method"] != reference))
     figures = {
         method: {
-            split: float(values.mean())
+            split: values.mean()
             for split, values in _by_split([run for run in runs if run["method"] == method], average_precision).items()
         }
         for method in (reference, *methods)
@@ -237,12 +263,12 @@ def leads(runs: Sequence[Run], reference: str = "dafsn") -> dict[str, Interval]:
     return {method: gain for method, gain in gains.items() if gain is not None}
 
 
-def _gain(ours: Mapping[str, np.ndarray], theirs: Mapping[str, np.ndarray], test_share: float) -> Interval | None:
+def _gain(ours: Mapping[str, PictureSums], theirs: Mapping[str, PictureSums], test_share: float) -> Interval | None:
     """Return how much more one method's pictures have than another's, over the splits of both; None without any."""
-    gains = [ours[split] - theirs[split] for split in theirs if split in ours]
+    gains = [ours[split].minus(theirs[split]) for split in theirs if split in ours]
     if len(gains) < 2:
         return paired_bootstrap(gains[0]) if gains else None
-    return corrected_interval([float(gain.mean()) for gain in gains], test_share)
+    return corrected_interval([gain.mean() for gain in gains], test_share)
 
 
 def _test_share(run: Run) -> float:
@@ -275,18 +301,21 @@ def _chance(runs: Sequence[Run]) -> list[str]:
     return ["chance", "", f"{precision:.3f}", "", f"{recall:.3f}", "", *recalls]
 
 
-def _by_split(runs: Sequence[Run], measure: Measure) -> dict[str, np.ndarray]:
+def _by_split(runs: Sequence[Run], measure: Measure) -> dict[str, PictureSums]:
     """Return each split's picture values, averaged over the runs' seeds."""
-    values: dict[str, list[np.ndarray]] = {}
+    values: dict[str, list[PictureSums]] = {}
     for run in runs:
         values.setdefault(run["collection"], []).append(picture_values(run, measure))
-    return {split: np.mean(of_seeds, axis=0) for split, of_seeds in values.items()}
+    return {
+        split: PictureSums(np.mean([one.sums for one in of_seeds], axis=0), of_seeds[0].counts)
+        for split, of_seeds in values.items()
+    }
 
 
 def _figure(runs: Sequence[Run], measure: Measure) -> str:
     splits = _by_split(runs, measure)
-    figures = [float(values.mean()) for values in splits.values()]
-    spread = figures if len(figures) > 1 else [float(picture_values(run, measure).mean()) for run in runs]
+    figures = [values.mean() for values in splits.values()]
+    spread = figures if len(figures) > 1 else [picture_values(run, measure).mean() for run in runs]
     deviation = f" ± {stdev(spread):.3f}" if len(spread) > 1 else ""
     return f"{mean(figures):.3f}{deviation}"
 

@@ -7,13 +7,12 @@ import numpy as np
 from dafsn_tf.evaluation.metrics import METRICS
 from dafsn_tf.evaluation.protocols import DIRECTIONS
 from dafsn_tf.reporting import page
-from dafsn_tf.reporting.comparison import Interval, paired_bootstrap, shared_out
+from dafsn_tf.reporting.comparison import Interval, PictureSums, paired_bootstrap, times_drawn
 from dafsn_tf.reporting.measured import Measured
 
 TITLES = {"map@all": "MAP@all", "map@50": "MAP@50", "median_rank": "median rank"}
 _HEAD = ("run", "score", *(TITLES.get(metric, metric) for metric in METRICS))
 _RESAMPLES = 10_000
-_CHUNK = 500  # resamples drawn at once
 
 
 def direction_title(direction: str) -> str:
@@ -82,7 +81,7 @@ def difference(reference: Measured, other: Measured, direction: str, metric: str
     ours, theirs = (
         _of_pictures(one.query_values(one.judged, documents)[direction], metric, one) for one in (reference, other)
     )
-    return paired_bootstrap(ours - theirs, resamples=_RESAMPLES)
+    return paired_bootstrap(ours.minus(theirs), resamples=_RESAMPLES)
 
 
 def figure(value: float, metric: str) -> str:
@@ -102,17 +101,13 @@ def median_interval(
         image: (queries,) picture of each query.
         images: how many there are.
     """
-    random = np.random.default_rng(seed)
     counted = ~np.isnan(ranks)
     distinct, place_of = np.unique(ranks[counted], return_inverse=True)
     upto = np.zeros((images, len(distinct)), np.float32)  # queries of a picture whose rank is at most that
     np.add.at(upto, (image[counted], place_of), 1)
     upto = upto.cumsum(axis=1)
     medians = []
-    for start in range(0, resamples, _CHUNK):
-        drawn = random.integers(0, images, (min(_CHUNK, resamples - start), images))
-        cells = drawn + np.arange(len(drawn))[:, None] * images
-        times = np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape)
+    for times in times_drawn(images, resamples, seed):
         reached = times.astype(np.float32) @ upto  # whole numbers, exact below 2^24
         total = reached[:, -1:]
         reached, total = reached[total[:, 0] > 0], total[total[:, 0] > 0]
@@ -122,8 +117,8 @@ def median_interval(
     return float(low), float(high)
 
 
-def _of_pictures(values: dict[str, np.ndarray], metric: str, one: Measured) -> np.ndarray:
-    return shared_out(values[metric], values["image"], one.scores[one.judged].shape[1])
+def _of_pictures(values: dict[str, np.ndarray], metric: str, one: Measured) -> PictureSums:
+    return PictureSums.of_queries(values[metric], values["image"], one.scores[one.judged].shape[1])
 
 
 def _with_interval(value: float, metric: str, values: dict[str, np.ndarray], one: Measured) -> str:

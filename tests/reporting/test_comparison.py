@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from dafsn_tf.reporting.comparison import (
+    PictureSums,
     ablation_table,
     average_precision,
     comparison_table,
@@ -10,6 +11,11 @@ from dafsn_tf.reporting.comparison import (
     paired_bootstrap,
     picture_values,
 )
+
+
+def items(values):
+    """Pictures with a query each."""
+    return PictureSums.of_queries(np.asarray(values, float), np.arange(len(values)), len(values))
 
 
 def run(method, seed=0, split="a" * 64, precision=(1.0, 0.5), text_precision=(0.5, 0.5), ranks=(1, 7)):
@@ -54,13 +60,14 @@ def test_the_table_says_whose_training_began_with_heads_of_another_collection():
 
 def test_worked_example_of_the_docstring():
     """Two items: the resamples' means are 0, 1/2, 1 with probability 1/4, 1/2, 1/4."""
-    assert paired_bootstrap(np.array([0.0, 1.0])) == (0.5, 0, 1)
-    assert paired_bootstrap(np.array([0.0, 1.0]), level=0.4) == (0.5, 0.5, 0.5)
-    assert paired_bootstrap(np.array([0.0, 1.0]), level=0.4, seed=5) == (0.5, 0.5, 0.5)
+    assert paired_bootstrap(items([0, 1])) == (0.5, 0, 1)
+    assert paired_bootstrap(items([0, 1]), level=0.4) == (0.5, 0.5, 0.5)
+    assert paired_bootstrap(items([0, 1]), level=0.4, seed=5) == (0.5, 0.5, 0.5)
 
 
 def test_what_is_always_so_has_no_width():
-    assert paired_bootstrap(np.full(5, 0.25)) == (0.25, 0.25, 0.25)
+    assert paired_bootstrap(items([0.25] * 5)) == (0.25, 0.25, 0.25)
+    assert paired_bootstrap(PictureSums.of_queries(np.ones(7), np.array([0, 1, 1, 2, 2, 2, 2]), 3)) == (1, 1, 1)
     assert corrected_interval([0.25, 0.25, 0.25], 0.125) == (0.25, 0.25, 0.25)
 
 
@@ -73,11 +80,23 @@ def test_the_interval_over_splits_is_the_t_interval_and_wider_where_splits_overl
 
 def test_the_interval_of_many_items_is_the_normal_ones():
     values = np.random.default_rng(0).normal(0.1, 1, 1000)
-    interval = paired_bootstrap(values)
+    interval = paired_bootstrap(items(values))
     error = 1.96 * values.std() / np.sqrt(1000)
     assert interval.mean == pytest.approx(values.mean())
     assert interval.low == pytest.approx(values.mean() - error, abs=0.1 * error)
     assert interval.high == pytest.approx(values.mean() + error, abs=0.1 * error)
+
+
+def test_a_resample_is_the_mean_of_the_queries_that_were_drawn():
+    """Two pictures with a query of 0 and three of 1: both drawn, 3/4; one of them twice, 0 or 1."""
+    values = PictureSums.of_queries(np.array([0.0, 1.0, 1.0, 1.0]), np.array([0, 1, 1, 1]), 2)
+    assert paired_bootstrap(values) == (0.75, 0, 1)
+    assert paired_bootstrap(values, level=0.4) == (0.75, 0.75, 0.75)
+
+
+def test_resamples_without_a_query_are_left_out():
+    values = PictureSums.of_queries(np.array([np.nan, 1.0]), np.array([0, 1]), 2)
+    assert paired_bootstrap(values) == (1, 1, 1)
 
 
 def test_pictures_add_up_to_the_figure():
@@ -88,7 +107,7 @@ def test_pictures_add_up_to_the_figure():
         "image": [0, 0, 0, 1],
     }
     values = picture_values(record, average_precision)
-    assert values.shape == (2,)
+    assert values.sums.shape == values.counts.shape == (2, 2)
     assert values.mean() == pytest.approx((0.75 + 0.6) / 2)
     of_recall = picture_values(record, mean_recall)
     assert of_recall.mean() == pytest.approx(((3 + 1) / 6 + (3 + 2 + 0 + 2) / 12) / 2)
