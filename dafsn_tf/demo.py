@@ -8,7 +8,6 @@ demo/
   saved_models/     the exported version
 """
 
-import io
 import shutil
 import time
 from collections.abc import Callable
@@ -105,6 +104,7 @@ def _ask_the_server(
     from PIL import Image
 
     from dafsn_client import Client, word_attention
+    from dafsn_client.images import opened
     from dafsn_server.process import running
     from dafsn_tf.data.records import open_split
     from dafsn_tf.reporting.attention import attention_figure, write_figure
@@ -116,7 +116,7 @@ def _ask_the_server(
     place = {identity: index for index, identity in enumerate(records.ids)}
 
     def picture(index: int) -> Image.Image:
-        return Image.open(io.BytesIO(records.read_images([index])[0])).convert("RGB")
+        return opened(records.read_images([index])[0])
 
     with running({"dafsn": models}) as target, Client(target, "dafsn", timeout=60.0) as client:
         write(f"the embedded server listens on {target}")

@@ -3,13 +3,12 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
+from dafsn_client.images import opened
 from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture, picture_files, unread_pictures
 from dafsn_tf.errors import DataError
 from dafsn_tf.evaluation.embedding import Embeddings
@@ -133,7 +132,7 @@ class PictureFolder:
         files = [out / "found.png"]
         gallery(
             queries,
-            [[Found(_opened(_picture(hit.path)), hit.score, None) for hit in row[:_SHOWN]] for row in hits],
+            [[Found(opened(_picture(hit.path)), hit.score, None) for hit in row[:_SHOWN]] for row in hits],
             files[0],
         )
         asked = [(query, row[0].path) for query, row in zip(queries, hits, strict=True) if row]
@@ -141,7 +140,7 @@ class PictureFolder:
             picture = _picture(path)
             (attention,) = word_attentions(self.encoder, [query], [picture])
             files.append(out / f"attention-{number}.png")
-            write_figure(attention_figure(attention, _opened(picture)), files[-1])
+            write_figure(attention_figure(attention, opened(picture)), files[-1])
         return files
 
 
@@ -174,7 +173,3 @@ def _picture(path: Path) -> bytes:
     """Return the picture of a file as it is encoded; it may fail as `normalize_picture` and reading do."""
     with decoder_settings():
         return normalize_picture(path.read_bytes())
-
-
-def _opened(picture: bytes) -> Image.Image:
-    return Image.open(BytesIO(picture)).convert("RGB")

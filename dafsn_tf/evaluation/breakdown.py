@@ -27,7 +27,7 @@ def class_average_precision(ranked: Direction, labels: np.ndarray) -> np.ndarray
     return np.where(queries > 0, total / np.maximum(queries, 1), np.nan)
 
 
-def retrieved_classes(ranked: Direction, labels: np.ndarray) -> np.ndarray:
+def retrieved_classes(ranked: Direction, labels: np.ndarray, *, mistakes: bool = False) -> np.ndarray:
     """Return which classes are found for which, (C, C): row of the query's class, column of the class found.
 
     Each query looks at as many first places as it has relevant items, so that a perfect ranking gives ones on the
@@ -37,6 +37,7 @@ def retrieved_classes(ranked: Direction, labels: np.ndarray) -> np.ndarray:
     Args:
         ranked: one direction.
         labels: (B, C) multi-hot classes of the images.
+        mistakes: count only items that are not relevant; rows then sum to the share of these.
     """
     classes = (labels > 0).astype(np.float64)
     of_query, of_item = classes[ranked.query_image], classes[ranked.gallery_image]
@@ -47,7 +48,8 @@ def retrieved_classes(ranked: Direction, labels: np.ndarray) -> np.ndarray:
         if places and query.any():
             # Of items with one score the non-relevant come first, as in every metric.
             first = np.lexsort((relevant, -scores))[:places]
-            total += np.outer(query, of_item[first].mean(axis=0))
+            counted = ~relevant[first] if mistakes else np.ones(places, bool)
+            total += np.outer(query, counted @ of_item[first] / places)
     queries = of_query[ranked.relevant.any(axis=1)].sum(axis=0)[:, None]
     return np.where(queries > 0, total / np.maximum(queries, 1), np.nan)
 

@@ -5,14 +5,12 @@ are filled by a model at hand: a run, a preset, or an exported version.
 """
 
 from collections.abc import Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
-from PIL import Image
 
 from dafsn_client import InputError
 from dafsn_client.answers import similarities
@@ -21,6 +19,7 @@ from dafsn_client.attention import word_attention as from_similarity
 from dafsn_client.drawing import attention_figure
 from dafsn_client.drawing import write_figure as write_by_client
 from dafsn_client.errors import ROW_STATUS
+from dafsn_client.images import opened
 from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
 from dafsn_tf.errors import DataError, RunError
 from dafsn_tf.evaluation.fusion import Fusion
@@ -55,7 +54,7 @@ def explain(
         (found,) = word_attentions(encoder_of(complete_model(run)), [text], [encoded])
     else:
         (found,) = from_outputs([text], _ask_version(version, text, encoded))
-    return found, attention_figure(found, Image.open(BytesIO(encoded)))
+    return found, attention_figure(found, opened(encoded))
 
 
 def word_attention(model: Any, text: str, image: bytes | Path) -> WordAttention:

@@ -67,7 +67,10 @@ def classes_section(measured: Sequence[Measured], records: RecordSplit, canvas: 
     parts = []
     if len(first) > MOST:
         parts.append(page.paragraph(f"Of {len(first)} classes the {MOST} with the lowest MAP are drawn."))
-    single = [of_class.name for of_class in first if of_class.pictures == 1]
+    labels = measured[0].collection.labels
+    assert labels is not None
+    of_one_class = (labels > 0).sum(axis=1) == 1
+    single = [one.name for one in first if one.pictures == 1 and of_one_class[labels[:, one.index] > 0].all()]
     if single:
         parts.append(
             page.paragraph(
@@ -121,22 +124,29 @@ def _matrix(canvas: Canvas, name: str, direction: str, one: Measured, shown: Seq
     assert labels is not None
     chosen = sorted(of_class.index for of_class in shown)
     names = {of_class.index: of_class.name for of_class in shown}
-    matrix = retrieved_classes(one.directions[direction], labels)[np.ix_(chosen, chosen)]
+    ranked, among = one.directions[direction], np.ix_(chosen, chosen)
+    matrix = retrieved_classes(ranked, labels)[among]
+    mistakes = np.nan_to_num(retrieved_classes(ranked, labels, mistakes=True)[among])
     title = f"Classes found, {direction_title(direction)}"
     with canvas.axes(title, "class found", "class asked for", height=MATRIX_HEIGHT) as axes:
         drawn = axes.imshow(matrix, vmin=0, vmax=1, cmap="viridis", aspect="auto", interpolation="nearest")
         _class_ticks(axes, [names[index] for index in chosen])
         colours = axes.get_figure().colorbar(drawn, ax=axes, fraction=0.05, pad=0.02)
         colours.set_label("share of what is found")
-        apart = np.where(np.eye(len(chosen), dtype=bool), -1, np.nan_to_num(matrix))
-        row, column = np.unravel_index(int(apart.argmax()), apart.shape)
+        row, column = np.unravel_index(int(mistakes.argmax()), mistakes.shape)
         asked, found = names[chosen[row]], names[chosen[column]]
         diagonal = float(np.nanmean(np.diag(matrix)))
-        caption = f"A perfect ranking is bright on the diagonal alone, which here holds {diagonal:.0%} on average" + (
-            f"; the most frequent mistake is {found} for {asked} ({apart[row, column]:.0%})."
-            if apart.max() > 0
-            else "."
-        )
+        if (labels > 0).sum(axis=1).max() > 1:
+            perfect = retrieved_classes(ranked._replace(scores=ranked.relevant.astype(np.float32)), labels)[among]
+            caption = (
+                f"The diagonal holds {diagonal:.0%} on average, {float(np.nanmean(np.diag(perfect))):.0%} in a perfect "
+                "ranking: what has several classes is shared out among them"
+            )
+        else:
+            caption = f"A perfect ranking is bright on the diagonal alone, which here holds {diagonal:.0%} on average"
+        if mistakes.max() > 0:
+            caption += f"; the most frequent mistake is {found} for {asked} ({mistakes[row, column]:.0%})"
+        caption += "."
         alt = (
             f"{title} by {one.name}: share of each class among as many first places as a query has relevant items. "
             + ", ".join(f"{names[index]} finds itself {matrix[place, place]:.2f}" for place, index in enumerate(chosen))

@@ -7,6 +7,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
+from dafsn_client.images import opened
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.evaluation.protocols import Direction
 from dafsn_tf.reporting import page
@@ -114,7 +115,7 @@ def _text(one: Measured, direction: str, text: int, records: RecordSplit) -> str
 
 
 def _opened(records: RecordSplit, image: int) -> Image.Image:
-    return Image.open(io.BytesIO(records.read_images([image])[0])).convert("RGB")
+    return opened(records.read_images([image])[0])
 
 
 def _thumbnail(records: RecordSplit, image: int) -> bytes:

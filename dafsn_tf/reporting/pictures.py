@@ -9,6 +9,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from dafsn_client.images import as_seen
 from dafsn_tf.errors import DataError
 from dafsn_tf.files import written_aside
 
@@ -91,7 +92,7 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
     """Return the picture in RGB, its longer side `side` pixels."""
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+    return as_seen(image).resize(size, Image.Resampling.LANCZOS)
 
 
 def _wrap(text: str, font: _Font, width: float, max_lines: int) -> list[str]:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from html import escape
 
 import numpy as np
-from PIL import Image
 
 from dafsn_client import InputError
+from dafsn_client.images import opened
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import DataError
 from dafsn_tf.reporting import page
@@ -81,7 +81,7 @@ def _attention(one: Measured, words: str, text: int, image: int) -> WordAttentio
 
 def _figure(title: str, attention: WordAttention, picture: bytes, name: str, canvas: Canvas) -> str:
     try:
-        figure = attention_figure(attention, Image.open(io.BytesIO(picture)))
+        figure = attention_figure(attention, opened(picture))
         for kind in ("png", "svg"):
             write_figure(figure, canvas.folder / f"{name}.{kind}")
     except InputError as error:

@@ -26,7 +26,9 @@ def warm_up(model: Any) -> int:
     if not path.is_file():
         return 0
     count = 0
-    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+    options = tf.data.Options()
+    options.autotune.enabled = False  # its thread has been seen to outlive the last record, and the server to wait
+    for record in tf.data.TFRecordDataset(str(path)).with_options(options).as_numpy_iterator():
         if count == _MAX_RECORDS:
             raise invalid(f"Number of warmup records exceeds the maximum ({_MAX_RECORDS}) at {path}")
         log = prediction_log_pb2.PredictionLog.FromString(record)

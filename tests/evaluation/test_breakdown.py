@@ -46,6 +46,18 @@ def test_an_item_of_two_classes_is_shared_out(ranked):
     assert np.isnan(matrix[2]).all()
 
 
+def test_mistakes_are_what_shares_no_class_with_the_query():
+    """A red circle, a circle and a red square: for the first query all are relevant, whatever else they are."""
+    labels = np.array([[1, 1, 0], [1, 0, 0], [0, 1, 1]], np.float32)  # circle, red, square
+    scores = np.array([[0.9, 0.5, 0.4], [0.5, 0.2, 0.9], [0.1, 0.2, 0.9]], np.float32)
+    side = directions(scores, Collection(np.arange(3), labels))["text_to_image"]
+    mistakes = retrieved_classes(side, labels, mistakes=True)
+    # The circle finds the red square and the red circle first: half of what it finds is a mistake, red and square.
+    # The red square finds itself and the circle first, where the red circle is due: a mistake of circle for both.
+    assert mistakes == pytest.approx(np.array([[0, 1 / 8, 1 / 8], [1 / 4, 0, 0], [1 / 2, 0, 0]]))
+    assert retrieved_classes(side, labels).sum(axis=1) == pytest.approx([1, 1, 1])
+
+
 def test_worked_example_of_the_overlap():
     scores, matching = np.array([[2.0, 1.0], [3.0, 4.0]]), np.array([[True, False], [False, True]])
     spread = score_distributions(scores, matching)

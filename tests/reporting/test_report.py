@@ -160,6 +160,21 @@ def test_few_queries_are_shown_once():
     assert shown == [0, 1]
 
 
+def test_pictures_of_several_classes_are_no_mistakes_of_each_other(tmp_path, scored):
+    fused, records, text_image = scored
+    single = Measured("one", {"score": fused}, Collection(text_image, records.labels))
+    assert "A perfect ranking is bright on the diagonal alone" in classes_section([single], records, Canvas(tmp_path))
+    labels = np.zeros_like(records.labels)
+    labels[:-1, 0] = labels[1:, 1] = 1  # most have both
+    several = Measured("one", {"score": fused}, Collection(text_image, labels))
+    html = classes_section([several], records, Canvas(tmp_path))
+    first, second = records.manifest.classes[:2]
+    assert "in a perfect ranking: what has several classes is shared out among them" in html
+    assert f"mistake is {first} for {first}" not in html
+    assert f"mistake is {second} for {second}" not in html
+    assert "One picture alone" not in html
+
+
 def test_a_collection_without_classes_says_so(tmp_path, scored):
     one = Measured("one", {"score": np.eye(3, dtype="float32")}, Collection(np.arange(3)))
     assert "no classes" in classes_section([one], scored[1], Canvas(tmp_path))

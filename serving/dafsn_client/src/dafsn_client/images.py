@@ -61,10 +61,16 @@ def opened(encoded: bytes) -> Any:
     """
     Pillow = _pillow("Drawing a picture")
     try:
-        image = Pillow.open(io.BytesIO(encoded), formats=_SCALED)
-        return Pillow.fromarray(_high_bytes(image)).convert("RGB") if image.mode.startswith("I") else _over_white(image)
+        return as_seen(Pillow.open(io.BytesIO(encoded), formats=_SCALED))
     except Exception as error:  # a damaged picture leads Pillow to errors of any kind
         raise InputError(f"The image cannot be drawn, as it cannot be decoded: {error}.") from error
+
+
+def as_seen(image: Any) -> Any:
+    """Return Pillow's image in RGB as models see it: transparency over white, 16 bits cut to 8."""
+    if image.mode.startswith("I"):
+        return _pillow("Drawing a picture").fromarray(_high_bytes(image)).convert("RGB")
+    return _over_white(image)
 
 
 def _pillow(purpose: str) -> Any:

@@ -18,12 +18,14 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from PIL import Image
 
 from dafsn_client.fonts import drawable, families
+from dafsn_client.images import as_seen
 
 DPI = 120  # pixels an inch
 INK, PALE = "#202124", "#5f6368"
 SPACING = 1.4  # of lines, in heights of letters
 
 _SHADE = 0.65  # how much of a map's brightness black in the photograph takes
+_LONGEST = 3  # times as wide as high, or as high as wide; models see squares
 _LONG_WORD = 26  # letters; longer ones are broken anywhere
 
 Size = tuple[float, float]
@@ -40,7 +42,7 @@ class Page:
 
     def __init__(self, width: float, photograph: Image.Image, text: str) -> None:
         self.width = width
-        self._photograph = photograph.convert("RGB")
+        self._photograph = as_seen(photograph)
         self._families = families(drawable(text))
         self._parts: list[Callable[[Figure, float], None]] = []
 
@@ -88,9 +90,9 @@ class Page:
         return y + len(lines) * step
 
     def fit(self, width: float, height: float) -> Size:
-        """Return width and height in inches of the photograph in a box."""
-        scale = min(width / self._photograph.width, height / self._photograph.height)
-        return self._photograph.width * scale, self._photograph.height * scale
+        """Return width and height in inches of the photograph in a box; a strip is drawn less long, to be legible."""
+        ratio = float(np.clip(self._photograph.width / self._photograph.height, 1 / _LONGEST, _LONGEST))
+        return min(width, height * ratio), min(height, width / ratio)
 
     def picture(self, x: float, y: float, size: Size, labels: Sequence[tuple[str, float, float]]) -> None:
         """Draw the photograph, and labels over it whose middles are shares of its width and height."""
