@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from dafsn_tf.data.pipeline import ImageInputs
     from dafsn_tf.evaluation.evaluate import Validation
 
+_FEW = 20  # images of a validation split that is told to be small
+
 
 def train(
     config: Config,
@@ -92,6 +94,7 @@ def train(
         if resume:
             info = _check_same(run, config, identity)
             if "result" in info:
+                write(f"{run} is complete, of {info['result']['epochs']} epochs: there is nothing to go on with")
                 return info["result"]
             held.enter_context(_only_training(run))
         state = _state(run)
@@ -109,6 +112,7 @@ def train(
         text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
         _tell_of_long_texts(records["train"], config.text.max_words, write)
         _tell_of_large_classes(records["train"], write)
+        _tell_of_few_images(config.evaluation.selected_images(len(records["validation"])), write)
         hint = shipped_heads_hint(config, records["train"], vocabulary)
         if hint:
             write(hint)
@@ -220,6 +224,14 @@ def _tell_of_large_classes(records: RecordSplit, write: Callable[[str], None]) -
         write(
             f"more than {LARGEST_SHARE:.0%} of the training images have {', '.join(map(repr, left_out))}, which tells "
             "hardly any apart and is not learned as a class"
+        )
+
+
+def _tell_of_few_images(images: int, write: Callable[[str], None]) -> None:
+    if images < _FEW:
+        write(
+            f"validation is by {images} image{'s' * (images > 1)}: what it chooses (the epoch, weights of scores) "
+            f"and its figures are hardly better than chance; give it {_FEW} or more"
         )
 
 

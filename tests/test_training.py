@@ -124,7 +124,11 @@ def test_a_process_of_its_own_goes_on_with_an_interrupted_run(shapes_data, tmp_p
     folders = ["--data", str(shapes_data), "--run", str(tmp_path / "run")]
     finished = subprocess.run([*command, *folders, "--resume"], capture_output=True, text=True, timeout=300)
     assert finished.returncode == 0, finished.stderr
+    assert "validation is by 8 images: what it chooses" in finished.stderr + finished.stdout
     assert load_run(tmp_path / "run").info["result"]["epochs"] == 2
+    lines: list[str] = []
+    train(tiny_config("training.epochs=2"), shapes_data, tmp_path / "run", resume=True, write=lines.append)
+    assert lines == [f"{tmp_path / 'run'} is complete, of 2 epochs: there is nothing to go on with"]
 
 
 def test_a_folder_in_which_another_training_began_meanwhile_is_left_alone(shapes_data, tmp_path, monkeypatch):

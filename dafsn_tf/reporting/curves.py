@@ -112,18 +112,24 @@ def _draw_by_rank(
     with canvas.axes(title, "k (items shown, log scale)", figure) as axes:
         _draw_lines(canvas, axes, places, lines)
         axes.set_xscale("log")
-        axes.set_xlim(1, len(places))
+        axes.set_xlim(1, max(2, len(places)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         return canvas.keep(axes, name, _alt(title, "k", places, lines, (1, 10, 100)), caption)
 
 
 def _draw_lines(canvas: Canvas, axes: Axes, places: np.ndarray, lines: dict[str, np.ndarray]) -> None:
+    marker = "o" if len(places) == 1 else None  # a line through one point is none
     for number, (name, values) in enumerate(lines.items()):
         if name == "chance":
-            axes.plot(places, values, color=PALE, linestyle=":", label=name)
+            axes.plot(places, values, color=PALE, linestyle=":", marker=marker, label=name)
         else:
             axes.plot(
-                places, values, color=COLOURS[number % len(COLOURS)], linestyle=LINES[number % len(LINES)], label=name
+                places,
+                values,
+                color=COLOURS[number % len(COLOURS)],
+                linestyle=LINES[number % len(LINES)],
+                marker=marker,
+                label=name,
             )
     axes.set_ylim(0, 1.02)
     canvas.legend(axes)

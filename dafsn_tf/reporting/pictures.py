@@ -1,14 +1,13 @@
 """A picture of what was found, `gallery`; of where words looked: `attention.py`."""
 
 import bisect
-import contextlib
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from dafsn_client.fonts import best_file
 from dafsn_client.images import as_seen
 from dafsn_tf.errors import DataError
 from dafsn_tf.files import written_aside
@@ -18,8 +17,6 @@ _THUMBNAIL = 168  # pixels, side of a gallery's cell
 _QUERY_WIDTH = 230  # pixels, column of a gallery's query texts
 _INK, _PALE = (32, 33, 36), (120, 124, 130)
 _MATCH, _MISS = (0, 114, 178), (213, 94, 0)  # blue and vermilion: apart in every common colour blindness
-_WIDE_FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")  # common on some system
-_NARROW_FONT = "Aileron"  # Pillow's own
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -98,7 +95,7 @@ def _fit(image: Image.Image, side: int) -> Image.Image:
 def _wrap(text: str, font: _Font, width: float, max_lines: int) -> list[str]:
     """Return one to `max_lines` lines that fit into `width` pixels; what is left over becomes an ellipsis."""
     lines, line = [], ""
-    for word in _printable(text[: int(width) * max_lines], font).split():  # hardly a letter is narrower than a pixel
+    for word in _without_surrogates(text[: int(width) * max_lines]).split():  # hardly a letter is narrower than a pixel
         joined = f"{line} {word}".strip()
         if font.getlength(joined) <= width:
             line = joined
@@ -123,21 +120,15 @@ def _wrap(text: str, font: _Font, width: float, max_lines: int) -> list[str]:
     return lines
 
 
+def _without_surrogates(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def _font(size: int, texts: Sequence[str]) -> _Font:
-    """Return Pillow's own font, the same everywhere, or for texts beyond ASCII a wide font of the system."""
-    if not all(text.isascii() for text in texts):
-        for name in _WIDE_FONTS:
-            with contextlib.suppress(OSError):
-                return ImageFont.truetype(name, size)
-    return ImageFont.load_default(size)
-
-
-def _printable(text: str, font: _Font) -> str:
-    """Return the text without lone surrogates and, where the font is Pillow's own, without the accents it lacks."""
-    clean = text.encode("utf-8", "replace").decode("utf-8")
-    if clean.isascii() or font.getname()[0] != _NARROW_FONT:
-        return clean
-    return "".join(part for part in unicodedata.normalize("NFKD", clean) if not unicodedata.combining(part))
+    """Return Pillow's own font, the same everywhere, or for texts beyond ASCII the installed one that holds most."""
+    if all(text.isascii() for text in texts):
+        return ImageFont.load_default(size)
+    return ImageFont.truetype(best_file("".join(texts)), size)
 
 
 def _write(sheet: Image.Image, path: Path) -> None:

@@ -44,6 +44,13 @@ def test_pictures_of_any_mode_and_shape(tmp_path, mode):
     assert pixels(tmp_path / "g.png").ndim == 3
 
 
+def test_pictures_are_drawn_as_models_see_them(tmp_path):
+    clear, dim = Image.new("RGBA", (30, 30), (0, 0, 0, 0)), Image.new("I;16", (30, 30), 0x4000)
+    gallery(["any"], [[Found(clear, 0.5, None), Found(dim, 0.5, None)]], tmp_path / "g.png")
+    middle = pixels(tmp_path / "g.png")[14 + 84, [230 + 28 + 84, 230 + 28 + 84 + 168 + 14]]
+    assert middle.tolist() == [[255] * 3, [0x40] * 3]
+
+
 @pytest.mark.parametrize(
     "query",
     ["", "word " * 500, "x" * 3000, "über 日本語 العربية 😀", "a lone \ud800 surrogate", "two\nlines\tand tabs"],

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from PIL import Image
 
 from dafsn_client import InputError, WordAttention
 from dafsn_client.drawing import attention_figure, write_figure
-from dafsn_client.fonts import drawable, families
+from dafsn_client.fonts import best_file, drawable, families
+from dafsn_client.page import Page
 
 SIDE = 5
 EVEN = (np.arange(SIDE) + 0.5) / SIDE
@@ -146,6 +148,24 @@ def test_a_character_that_no_font_holds_is_written_as_its_code():
     assert drawable(f"a{unassigned}") == "aU+E0FFF"
     assert families("plain") == ["DejaVu Sans"]
     assert drawable("größe звезда") == "größe звезда"
+
+
+def test_of_one_font_the_one_is_taken_that_lacks_fewest():
+    assert Path(best_file("größe звезда")).name == "DejaVuSans.ttf"
+    assert Path(best_file("")).name == "DejaVuSans.ttf"
+
+
+@pytest.mark.parametrize(("size", "drawn"), [((2400, 60), (6, 2)), ((40, 4000), (1, 3)), ((300, 200), (4.5, 3))])
+def test_strips_are_drawn_less_long(size, drawn):
+    page = Page(9.6, Image.new("RGBA", size), "")
+    assert page.fit(6, 3) == pytest.approx(drawn)
+
+
+def test_transparent_pixels_are_white_as_models_see_them():
+    page = Page(9.6, Image.new("RGBA", (20, 20), (0, 0, 0, 0)), "")
+    page.picture(0, 0, (1, 1), [])
+    (axes,) = page.figure(1).axes
+    assert (np.asarray(axes.get_images()[0].get_array())[..., :3] == 255).all()
 
 
 def test_svg_by_the_suffix(tmp_path):

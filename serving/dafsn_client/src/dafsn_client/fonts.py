@@ -20,6 +20,13 @@ def families(text: str) -> list[str]:
     return chosen
 
 
+def best_file(text: str) -> str:
+    """Return the font file that lacks fewest of a text's characters; of equals, matplotlib's."""
+    files = _files()
+    named = {_FIRST: files[_FIRST], **files}
+    return min(named.values(), key=lambda file: len(_missing(file, text)))
+
+
 def drawable(text: str) -> str:
     """Return a text that `families` can draw: a character that no installed font holds becomes its code, as U+72D7.
 
