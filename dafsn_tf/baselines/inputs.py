@@ -117,6 +117,10 @@ class Inputs:
             (text for texts in records.texts for text in texts), config.text.max_vocabulary, config.text.min_count
         )
         self._added = added_words(config, self._vocabulary)
+        self._preprocessor, self._knowing = (
+            TextPreprocessor(words, config.text.max_words, config.text.oov_buckets)
+            for words in (self._vocabulary, [*self._vocabulary, *self._added])
+        )
         features = self._features(records)
         self._region_standardizer = FeatureStandardizer()
         self._global_standardizer = FeatureStandardizer(self.backbone.global_widths)
@@ -134,7 +138,7 @@ class Inputs:
         if split == "validation":
             records, features = selection_sample(records, features, self.config.evaluation)
         texts = [text for texts in records.texts for text in texts]
-        word_ids = self._word_ids(texts, self._vocabulary)
+        word_ids = _word_ids(texts, self._preprocessor)
         return Split(
             data=self.data,
             config=self.config,
@@ -143,7 +147,7 @@ class Inputs:
             image_vectors=np.asarray(keras.ops.convert_to_numpy(self._global_standardizer(features.whole))),
             region_standardizer=self._region_standardizer,
             word_ids=word_ids,
-            known_word_ids=self._word_ids(texts, [*self._vocabulary, *self._added]) if self._added else word_ids,
+            known_word_ids=_word_ids(texts, self._knowing) if self._added else word_ids,
             vocabulary=self._vocabulary,
             added_words=self._added,
             collection=Collection(
@@ -170,8 +174,8 @@ class Inputs:
     def _features(self, records: RecordSplit) -> FrozenFeatures:
         return cached_features(self.data, records, self.config.image, self.backbone, self.progress)
 
-    def _word_ids(self, texts: list[str], words: list[str]) -> np.ndarray:
-        """Return the ids (N, T) of texts' words among these."""
-        preprocess = TextPreprocessor(words, self.config.text.max_words, self.config.text.oov_buckets)
-        batches = (texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH))
-        return np.concatenate([preprocess(tf.constant(batch))["word_ids"].numpy() for batch in batches])
+
+def _word_ids(texts: list[str], preprocess: TextPreprocessor) -> np.ndarray:
+    """Return the ids (N, T) of texts' words."""
+    batches = (texts[start : start + _BATCH] for start in range(0, len(texts), _BATCH))
+    return np.concatenate([preprocess(tf.constant(batch))["word_ids"].numpy() for batch in batches])
