@@ -150,7 +150,8 @@ def _usable_items(items: Iterable[Item], problems: Problems) -> list[Item]:
             if texts:
                 usable[item.id] = dataclasses.replace(item, texts=texts)
             else:
-                problems.add("missing_text", item.place, "no text is left; the picture is not used")
+                where = f" in {item.line}" if item.line else ""
+                problems.add("missing_text", item.place, f"no text is left{where}; the picture is not used")
     return list(usable.values())
 
 

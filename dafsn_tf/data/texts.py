@@ -16,7 +16,7 @@ def tidy_texts(item: Item, problems: Problems) -> tuple[str, ...]:
     texts = []
     for number, text in enumerate(item.texts, start=1):
         tidy = " ".join(text.split())
-        which = f"text {number} of {len(item.texts)}"
+        which = f"text {number} of {len(item.texts)}" + (f" in {item.line}" if item.line else "")
         if not tidy:
             problems.add("empty_text", item.place, f"{which} is empty")
         elif not is_unicode(tidy):

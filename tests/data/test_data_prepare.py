@@ -101,6 +101,9 @@ def test_bad_input_is_counted_and_named(jsonl_source, tmp_path, picture):
     assert [path for kind, path in found(tmp_path / "out") if kind in ("undecodable_image", "too_many_pixels")] == bad
     assert ("bad_line", "items.jsonl:9") in found(tmp_path / "out")
     assert ("empty_text", "03.png") in found(tmp_path / "out")
+    details = [problem.detail for problem in read_problems(tmp_path / "out")]
+    assert f"text 1 of 2 in {source}/items.jsonl:4 is empty" in details
+    assert f"no text is left in {source}/items.jsonl:4; the picture is not used" in details
     (repeated,) = (problem for problem in read_problems(tmp_path / "out") if problem.kind == "repeated_id")
     assert repeated.path == f"{source}/items.jsonl:11"
     assert repeated.detail == f"the id '01.png' is taken by {source}/items.jsonl:2; join their texts"
