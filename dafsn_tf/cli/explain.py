@@ -8,6 +8,8 @@ import typer
 from dafsn_tf.cli.console import say
 from dafsn_tf.errors import DataError
 
+_SHOWN = 40  # characters of what is not read
+
 
 def explain(
     model: Annotated[
@@ -31,11 +33,15 @@ def explain(
         check_figure_path(out)
     except ClientError as error:
         raise DataError(str(error)) from error
+    from dafsn_tf.data.texts import holds_word
     from dafsn_tf.reporting.attention import explain as explained
     from dafsn_tf.reporting.attention import write_figure
 
     attention, figure = explained(model, text, image, weights)
     for line in attention_lines(attention):
         typer.echo(line)
+    unread = text.encode("utf-8", "ignore")[int(attention.offsets[-1, 1]) :].decode("utf-8", "ignore").strip()
+    if holds_word(unread):
+        say(f"the model reads the first {len(attention.words)} words of a text; not read: {unread[:_SHOWN]!r}")
     write_figure(figure, out)
     say(f"words and regions: {out}")

@@ -115,6 +115,12 @@ def test_the_command_prints_and_draws(picture, tmp_path):
     assert scores.startswith("scores: sentence 0.")
     with Image.open(out) as drawn:
         assert drawn.width == 1152
+    assert "not read" not in finished.output
+    long = " ".join([TEXT] * 10) + "!"
+    finished = CliRunner().invoke(
+        app, ["explain", "shapes", "--text", long, "--image", str(picture), "--out", str(out)]
+    )
+    assert "words of a text; not read: '" in finished.output
 
 
 @pytest.mark.parametrize(
