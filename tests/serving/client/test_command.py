@@ -10,7 +10,11 @@ import pytest
 
 from dafsn_client import Client
 from dafsn_client.command import options
+from dafsn_client.command.asking import Answer
 from dafsn_client.command.main import main
+from dafsn_client.command.questions import Question
+from dafsn_client.command.rendering import json_line, text_lines
+from dafsn_client.results import SearchResult
 
 
 @pytest.fixture
@@ -85,6 +89,14 @@ def test_answers_for_people(ask, picture):
         "  red    0.500  looked at (0.75, 0.50)",
         "  star  -0.250  looked at (0.25, 0.50)",
     ]
+
+
+def test_a_long_caption_ends_in_an_ellipsis_for_people_and_is_whole_in_json():
+    answer = Answer(Question("a dog"), [SearchResult("1", 0.5, "word " * 200)])
+    _, line = text_lines(answer)
+    assert line.endswith(" word…")
+    assert len(line) < 250
+    assert json.loads(json_line(answer))["results"][0]["caption"] == "word " * 200
 
 
 def test_nothing_printed_commands_the_terminal(ask):

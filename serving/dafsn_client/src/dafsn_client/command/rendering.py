@@ -12,6 +12,8 @@ from dafsn_client.command.asking import Answer
 from dafsn_client.errors import ServerError
 from dafsn_client.results import Signature, Similarity, VersionStatus
 
+_CAPTION = 200  # characters of a caption in a line for people
+
 
 def json_line(answer: Answer, top: int | None = None) -> str:
     """Return one line: the question, then `results`, the scores and `words`, `features`, or `error`.
@@ -23,13 +25,17 @@ def json_line(answer: Answer, top: int | None = None) -> str:
     return json.dumps({**answer.question.described(), **_values(answer, top)}, ensure_ascii=False)
 
 
+def _beginning(caption: str) -> str:
+    return caption if len(caption) <= _CAPTION else caption[: _CAPTION - 1] + "…"
+
+
 def text_lines(answer: Answer, top: int | None = None) -> Iterator[str]:
-    """Yield lines to be read; what a terminal would take for a command is written as its escape."""
+    """Yield lines to be read: long captions end in an ellipsis, what a terminal takes for a command is escaped."""
     question, value = answer.question, answer.value
     yield " | ".join(printable(part) for part in (question.text, question.image) if part is not None)
     if isinstance(value, list):
         for rank, result in enumerate(value[:top], start=1):
-            yield f"  {rank:>2}  {result.score:6.3f}  {printable(result.id)}  {printable(result.caption)}"
+            yield f"  {rank:>2}  {result.score:6.3f}  {printable(result.id)}  {printable(_beginning(result.caption))}"
     elif isinstance(value, Similarity):
         yield f"  sentence {value.sentence:.3f}, word {value.word:.3f}, fused {value.fused:.3f}"
         width = max((len(word.word) for word in value.words), default=0)
