@@ -11,7 +11,7 @@ import scipy.stats
 from dafsn_tf.evaluation.metrics import RECALL_CUTS
 from dafsn_tf.evaluation.protocols import DIRECTIONS
 
-_CHUNK = 500  # resamples drawn at once
+_CHUNK, _DRAWN = 500, 4_000_000  # resamples and items that are drawn at once, at most
 
 Run = Mapping[str, Any]  # contents of a run's file, see `dafsn_tf.baselines.record`
 Queries = Mapping[str, Sequence[float | None]]  # a direction's values by name, one a query, of `baselines.queries`
@@ -81,9 +81,9 @@ def paired_bootstrap(values: PictureSums, *, resamples: int = 10_000, level: flo
 
 def times_drawn(items: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Yield how often each item is in each resample of as many, drawn with replacement: (resamples, items) in parts."""
-    random = np.random.default_rng(seed)
-    for start in range(0, resamples, _CHUNK):
-        drawn = random.integers(0, items, (min(_CHUNK, resamples - start), items))
+    random, chunk = np.random.default_rng(seed), max(1, min(_CHUNK, _DRAWN // items))
+    for start in range(0, resamples, chunk):
+        drawn = random.integers(0, items, (min(chunk, resamples - start), items))
         cells = drawn + np.arange(len(drawn))[:, None] * items
         yield np.bincount(cells.ravel(), minlength=drawn.size).reshape(drawn.shape).astype(np.float64)
 

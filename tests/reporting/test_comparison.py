@@ -10,6 +10,7 @@ from dafsn_tf.reporting.comparison import (
     mean_recall,
     paired_bootstrap,
     picture_values,
+    times_drawn,
 )
 
 
@@ -183,3 +184,13 @@ def test_ablations_are_compared_with_the_full_model_and_show_the_gap_and_the_gra
     assert (rows["k_3"]["adversarial gradient"], rows["k_3"]["other gradients"]) == ("0.2", "3")
     assert "+0.000 [+0.000, +0.000]" in next(line for line in table.splitlines() if line.startswith("| k_3"))
     assert table.endswith("Skipped:\n- k_1 on toy-1234: the full model is so")
+
+
+def test_what_is_drawn_does_not_depend_on_how_much_is_drawn_at_once(monkeypatch):
+    at_once = np.concatenate(list(times_drawn(7, 30, 3)))
+    assert at_once.shape == (30, 7)
+    assert (at_once.sum(axis=1) == 7).all()
+    monkeypatch.setattr("dafsn_tf.reporting.comparison._DRAWN", 15)
+    parts = list(times_drawn(7, 30, 3))
+    assert {len(part) for part in parts} == {2}
+    assert np.array_equal(np.concatenate(parts), at_once)
