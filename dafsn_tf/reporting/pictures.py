@@ -15,6 +15,7 @@ from dafsn_tf.files import written_aside
 _GAP = 14  # pixels between neighbours
 _THUMBNAIL = 168  # pixels, side of a gallery's cell
 _QUERY_WIDTH = 230  # pixels, column of a gallery's query texts
+_LONGEST = 4  # times as wide as high, or as high as wide
 _INK, _PALE = (32, 33, 36), (120, 124, 130)
 _MATCH, _MISS = (0, 114, 178), (213, 94, 0)  # blue and vermilion: apart in every common colour blindness
 _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -86,9 +87,9 @@ def _draw_found(sheet: Image.Image, found: Found, left: int, top: int, font: _Fo
 
 
 def _fit(image: Image.Image, side: int) -> Image.Image:
-    """Return the picture in RGB, its longer side `side` pixels."""
-    scale = side / max(image.size)
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    """Return the picture in RGB, its longer side `side` pixels; a strip is drawn less long, to be legible."""
+    scale, least = side / max(image.size), side // _LONGEST
+    size = (max(least, round(image.width * scale)), max(least, round(image.height * scale)))
     return as_seen(image).resize(size, Image.Resampling.LANCZOS)
 
 

@@ -71,7 +71,7 @@ class Chief:
     def __init__(self, place: Place, write: Callable[[str], None]) -> None:
         self._place, self._write = place, write
         self._heard: dict[str, float] = {}
-        self._lost: set[str] = set()
+        self.lost: set[str] = set()  # workers that fell silent
         self._pool = ThreadPoolExecutor(max_workers=1)  # all that touches the oracle runs in this one thread
         self._server = grpc.server(self._pool, interceptors=[_Hearing(self._hear)], options=[("grpc.so_reuseport", 0)])
         try:
@@ -95,7 +95,7 @@ class Chief:
 
     def _hear(self, worker: str) -> None:
         if worker not in self._heard:
-            self._write(f"{worker} {'is back' if worker in self._lost else 'has joined'}")
+            self._write(f"{worker} {'is back' if worker in self.lost else 'has joined'}")
         self._heard[worker] = time.monotonic()
 
     def _look_after(self, servicer: "_Servicer") -> bool:
@@ -105,7 +105,7 @@ class Chief:
         oracle = servicer.oracle
         for worker in sorted(oracle.tuner_ids):
             if time.monotonic() - self._heard[worker] > SILENCE:
-                self._lost.add(worker)
+                self.lost.add(worker)
                 del self._heard[worker]
                 trial = oracle.give_back(worker, lost=True)
                 what = "" if trial is None else f", and trial {trial} with it"
