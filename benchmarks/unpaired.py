@@ -58,7 +58,7 @@ class PartlyPaired(DAFSN):
         """Return the losses of the pairs, with the adversary's of all rows."""
         pairs = ({name: rows[:PAIRS] for name, rows in part.items()} for part in (features, batch))
         losses, loss = super().alignment_losses(*pairs, training=training), self.config.loss
-        if loss.adversarial_weight:
+        if loss.has_adversary:
             logits = self._modality_logits(features, stop_gradient=False, training=training)
             seen = adversarial_loss(*logits, loss.adversarial_kind, self._ramp())
             losses["loss"] += loss.adversarial_weight * (seen - losses["adversarial_loss"])

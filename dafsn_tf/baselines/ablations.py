@@ -33,7 +33,7 @@ class Ablation:
     def apply(self, config: Config) -> Config:
         """Return the configuration with the overrides."""
         values = config.to_dict()
-        if self.adversary and not config.loss.adversarial_weight:
+        if self.adversary and not config.loss.has_adversary:
             values["loss"]["adversarial_weight"] = ADVERSARIAL_WEIGHT
         for path, value in self.overrides.items():
             section, _, field = path.partition(".")

@@ -117,10 +117,9 @@ class Inputs:
             (text for texts in records.texts for text in texts), config.text.max_vocabulary, config.text.min_count
         )
         self._added = added_words(config, self._vocabulary)
-        self._preprocessor, self._knowing = (
-            TextPreprocessor(words, config.text.max_words, config.text.oov_buckets)
-            for words in (self._vocabulary, [*self._vocabulary, *self._added])
-        )
+        self._preprocessor = self._knowing = self._preprocessor_of(self._vocabulary)
+        if self._added:
+            self._knowing = self._preprocessor_of([*self._vocabulary, *self._added])
         features = self._features(records)
         self._region_standardizer = FeatureStandardizer()
         self._global_standardizer = FeatureStandardizer(self.backbone.global_widths)
@@ -147,7 +146,7 @@ class Inputs:
             image_vectors=np.asarray(keras.ops.convert_to_numpy(self._global_standardizer(features.whole))),
             region_standardizer=self._region_standardizer,
             word_ids=word_ids,
-            known_word_ids=_word_ids(texts, self._knowing) if self._added else word_ids,
+            known_word_ids=word_ids if self._knowing is self._preprocessor else _word_ids(texts, self._knowing),
             vocabulary=self._vocabulary,
             added_words=self._added,
             collection=Collection(
@@ -170,6 +169,9 @@ class Inputs:
                 for name in ("max_words", "max_vocabulary", "min_count", "oov_buckets", "embeddings", "added_words")
             },
         }
+
+    def _preprocessor_of(self, words: list[str]) -> TextPreprocessor:
+        return TextPreprocessor(words, self.config.text.max_words, self.config.text.oov_buckets)
 
     def _features(self, records: RecordSplit) -> FrozenFeatures:
         return cached_features(self.data, records, self.config.image, self.backbone, self.progress)

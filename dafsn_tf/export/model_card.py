@@ -33,6 +33,7 @@ def model_card(
         indexed: what the search signatures look through, in words.
     """
     config, info, added = run.config, run.info, run.model.assets.added
+    untaught = untaught_words(config)
     by_vectors = f", {added:,} others are known by their word vectors alone" if added else ""
     weights = (
         "Inception-v3's pre-trained weights, whose own terms hold"
@@ -74,7 +75,7 @@ def model_card(
         f"none), up to {options.max_pixels:,} pixels, scaled to {config.image.image_size} x "
         f"{config.image.image_size} without regard to their aspect. Transparent pixels are white (of a GIF "
         "black). EXIF orientation is not applied: send upright pictures.",
-        *([f"- {untaught_words(config)}"] if untaught_words(config) else []),
+        *([f"- {untaught}"] if untaught else []),
         "- Scores rank; they are not probabilities, and they do not compare between models.",
         "- It learned from its data whatever bias they have. Do not use it to judge people.",
         "",

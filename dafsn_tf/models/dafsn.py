@@ -391,7 +391,7 @@ class DAFSN(keras.Model):
             terms["label_loss"] = label_loss(features["text_logits"], labels) + label_loss(
                 features["image_logits"], labels
             )
-        if loss.adversarial_weight:
+        if loss.has_adversary:
             logits = self._modality_logits(features, stop_gradient=False, training=training)
             terms["adversarial_loss"] = adversarial_loss(*logits, loss.adversarial_kind, self._ramp())
         weights = {

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -71,7 +70,7 @@ class Chief:
     def __init__(self, place: Place, write: Callable[[str], None]) -> None:
         self._place, self._write = place, write
         self._heard: dict[str, float] = {}
-        self.lost: set[str] = set()  # workers that fell silent
+        self._lost: set[str] = set()
         self._pool = ThreadPoolExecutor(max_workers=1)  # all that touches the oracle runs in this one thread
         self._server = grpc.server(self._pool, interceptors=[_Hearing(self._hear)], options=[("grpc.so_reuseport", 0)])
         try:
@@ -95,7 +94,7 @@ class Chief:
 
     def _hear(self, worker: str) -> None:
         if worker not in self._heard:
-            self._write(f"{worker} {'is back' if worker in self.lost else 'has joined'}")
+            self._write(f"{worker} {'is back' if worker in self._lost else 'has joined'}")
         self._heard[worker] = time.monotonic()
 
     def _look_after(self, servicer: "_Servicer") -> bool:
@@ -105,7 +104,7 @@ class Chief:
         oracle = servicer.oracle
         for worker in sorted(oracle.tuner_ids):
             if time.monotonic() - self._heard[worker] > SILENCE:
-                self.lost.add(worker)
+                self._lost.add(worker)
                 del self._heard[worker]
                 trial = oracle.give_back(worker, lost=True)
                 what = "" if trial is None else f", and trial {trial} with it"
@@ -296,6 +295,9 @@ class WorkerTuner(Tuner):
 
     write: Callable[[str], None]
 
+    def save(self) -> None:
+        """Keep nothing: the search's state is its chief's, and a killed worker would leave its file behind."""
+
     def on_trial_begin(self, trial: Any) -> None:
         self.write(f"trial {number(trial)} begins")
         super().on_trial_begin(trial)
@@ -350,7 +352,6 @@ def work(
             tuner.search(callbacks=list(callbacks), verbose=0)
         finally:
             tuner.oracle.close()
-            Path(tuner._get_tuner_fname()).unlink(missing_ok=True)
 
 
 def _no_chief(address: str) -> str:

@@ -109,8 +109,6 @@ def tune(
                 search(tuner, _callbacks(out))
             else:
                 server.serve(tuner.oracle)
-                for worker in server.lost:  # others take their file away themselves
-                    (out / STATE / f"{worker}.json").unlink(missing_ok=True)
         finally:
             outcome = _write_results(tuner, config, space, out)
     if outcome is None:

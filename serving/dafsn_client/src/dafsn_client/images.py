@@ -68,9 +68,7 @@ def opened(encoded: bytes) -> Any:
 
 def as_seen(image: Any) -> Any:
     """Return Pillow's image in RGB as models see it: transparency over white, 16 bits cut to 8."""
-    if image.mode.startswith("I"):
-        return _pillow("Drawing a picture").fromarray(_high_bytes(image)).convert("RGB")
-    return _over_white(image)
+    return _eight_bits(image).convert("RGB")
 
 
 def _pillow(purpose: str) -> Any:
@@ -99,7 +97,7 @@ def _scaled_down(data: bytes, max_side: int) -> bytes:
         if max(image.size) <= max_side or is_bomb or _is_seen_otherwise(image):
             return data
         image.draft("RGB", (max_side, max_side))
-        image = Pillow.fromarray(_high_bytes(image)) if image.mode.startswith("I") else _over_white(image)
+        image = _eight_bits(image)
         image.thumbnail((max_side, max_side), Pillow.Resampling.LANCZOS)
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=95, subsampling=0)
@@ -117,6 +115,13 @@ def _is_seen_otherwise(image: Any) -> bool:
     if image.format == "PNG" and image.mode != "P" and "transparency" in image.info:
         return True  # a colour that stands for transparent: Pillow misses it unless it has 8 bits
     return image.format == "BMP" and image.mode == "1"  # not read there
+
+
+def _eight_bits(image: Any) -> Any:
+    """Return what is drawn of an image, in RGB or grey: 16 bits cut to 8, transparency over white."""
+    if image.mode.startswith("I"):
+        return _pillow("Reading 16 bits").fromarray(_high_bytes(image))
+    return _over_white(image)
 
 
 def _over_white(image: Any) -> Any:
