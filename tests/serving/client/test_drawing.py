@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib import font_manager
 from PIL import Image
 
-from dafsn_client import InputError, WordAttention
+from dafsn_client import InputError, WordAttention, fonts
 from dafsn_client.drawing import attention_figure, write_figure
 from dafsn_client.fonts import best_file, drawable, families
 from dafsn_client.page import Page
@@ -153,6 +154,17 @@ def test_a_character_that_no_font_holds_is_written_as_its_code():
 def test_of_one_font_the_one_is_taken_that_lacks_fewest():
     assert Path(best_file("größe звезда")).name == "DejaVuSans.ttf"
     assert Path(best_file("")).name == "DejaVuSans.ttf"
+
+
+@pytest.mark.parametrize("folder", ["/a", "/z"])
+def test_a_font_of_plain_width_stands_for_its_name_wherever_it_lies(folder, monkeypatch):
+    plain = font_manager.FontEntry(fname=f"{folder}/Sans.ttf", name="DejaVu Sans", stretch="normal", weight="normal")
+    narrow = font_manager.FontEntry(
+        fname="/m/SansCondensed.ttf", name="DejaVu Sans", stretch="condensed", weight="normal"
+    )
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [plain, narrow])
+    monkeypatch.setattr(fonts, "_files", fonts._files.__wrapped__)  # what was found before is kept otherwise
+    assert best_file("") == f"{folder}/Sans.ttf"
 
 
 @pytest.mark.parametrize(("size", "drawn"), [((2400, 60), (6, 2)), ((40, 4000), (1, 3)), ((300, 200), (4.5, 3))])

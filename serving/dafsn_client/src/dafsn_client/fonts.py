@@ -42,10 +42,14 @@ def drawable(text: str) -> str:
 
 @cache
 def _files() -> dict[str, str]:
-    """Return the file of each upright font of plain weight by its name."""
-    entries = sorted(font_manager.fontManager.ttflist, key=lambda entry: (entry.name, entry.fname))
-    plain = [entry for entry in entries if entry.style == "normal" and str(entry.weight) in ("400", "normal")]
-    return {entry.name: entry.fname for entry in plain if not entry.name.startswith(_NO_TEXT)}
+    """Return the file of each upright font of plain weight by its name, that of plain width where there are several."""
+    entries = [
+        entry
+        for entry in font_manager.fontManager.ttflist
+        if entry.style == "normal" and str(entry.weight) in ("400", "normal") and not entry.name.startswith(_NO_TEXT)
+    ]
+    entries.sort(key=lambda entry: (entry.name, entry.stretch == "normal", entry.fname))
+    return {entry.name: entry.fname for entry in entries}  # of one name the last
 
 
 def _missing(file: str, characters: Iterable[str]) -> str:
