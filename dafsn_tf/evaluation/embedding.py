@@ -12,6 +12,7 @@ from dafsn_tf.data.features import FrozenFeatures
 from dafsn_tf.data.pipeline import ImageInputs, image_batches, trim_padding
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.evaluation.protocols import Collection
+from dafsn_tf.progress import Progress, Write, progress_lines
 
 BATCH = 256
 _SAMPLE_SEED = 0  # of the validation images that choices are made by
@@ -83,6 +84,7 @@ class Embedder:
         texts_per_image: int = 0,
         words: bool = True,
         half_regions: bool = False,
+        write: Write | None = None,
     ) -> Embeddings:
         """Return the embeddings of a split.
 
@@ -92,12 +94,17 @@ class Embedder:
             texts_per_image: only the first texts of each image; 0 takes all.
             words: whether to keep the words' features, by far the largest part of texts; without, they are (N, T, 0).
             half_regions: whether region features, by far the largest part of images, are float16.
+            write: receives progress, a line at a time.
         """
+        texts_done, images_done = (
+            progress_lines(f"{unit} of {records.split} embedded", unit, write) if write else None
+            for unit in ("texts", "images")
+        )
         chosen = [texts[:texts_per_image] if texts_per_image else texts for texts in records.texts]
         labels = records.labels if records.labels.size and records.labels.any() else None
         return Embeddings(
-            **self.embed_texts([text for texts in chosen for text in texts], words),
-            **self._embed_images(records, inputs, half_regions),
+            **self.embed_texts([text for texts in chosen for text in texts], words, texts_done),
+            **self._embed_images(records, inputs, half_regions, images_done),
             collection=Collection(
                 text_image=np.repeat(np.arange(len(chosen)), [len(texts) for texts in chosen]),
                 labels=labels,
@@ -105,10 +112,12 @@ class Embedder:
             ),
         )
 
-    def embed_texts(self, texts: list[str], words: bool = True) -> dict[str, np.ndarray]:
+    def embed_texts(
+        self, texts: list[str], words: bool = True, progress: Progress | None = None
+    ) -> dict[str, np.ndarray]:
         """Return `sentences` (N, D), `words` (N, T, D), `word_mask` (N, T) and `word_offsets` (N, T, 2) of texts.
 
-        Without `words` those are (N, T, 0).
+        Without `words` those are (N, T, 0). `progress` is called after each batch.
         """
         parts = [
             self.text_preprocessor(tf.constant(texts[start : start + BATCH])) for start in range(0, len(texts), BATCH)
@@ -120,6 +129,8 @@ class Embedder:
             encoded.append(self._encode_texts(word_ids[start : start + BATCH]))
             if not words:
                 encoded[-1]["word_features"] = encoded[-1]["word_features"][..., :0]
+            if progress:
+                progress(min(start + BATCH, len(texts)), len(texts))
         return {
             "sentences": _joined(encoded, "sentence_features"),
             "words": _joined(encoded, "word_features"),
@@ -127,7 +138,9 @@ class Embedder:
             "word_offsets": offsets.numpy(),
         }
 
-    def _embed_images(self, records: RecordSplit, inputs: ImageInputs, half_regions: bool) -> dict[str, np.ndarray]:
+    def _embed_images(
+        self, records: RecordSplit, inputs: ImageInputs, half_regions: bool, progress: Progress | None
+    ) -> dict[str, np.ndarray]:
         if isinstance(inputs, FrozenFeatures):
             batches: Any = (
                 {"regions": tf.cast(regions, tf.float32), "global": tf.cast(whole, tf.float32)}
@@ -147,6 +160,8 @@ class Embedder:
             images[start:stop] = encoded["image_features"].numpy()
             regions[start:stop] = encoded["region_features"].numpy()
             start = stop
+            if progress:
+                progress(stop, len(records))
         assert start == len(records), f"{start} of {len(records)} images have features"
         return {"images": images, "regions": regions}
 

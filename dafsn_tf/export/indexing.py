@@ -24,7 +24,7 @@ def build_index(
         data: the prepared collection.
         split: a name, or "all".
         top_k: answers to a query.
-        write: receives progress where the cache lacks features.
+        write: receives progress, a line at a time.
 
     Raises:
         DataError: no such collection or split, or a stale feature cache.
@@ -42,7 +42,7 @@ def build_index(
 
     words = run.model.words_know_their_text  # else the index needs but their ids
     embeddings = join_splits(
-        [embedder.embed_split(part, features(part), words=words, half_regions=True) for part in records]
+        [embedder.embed_split(part, features(part), words=words, half_regions=True, write=write) for part in records]
     )
     ids = [identity for part in records for identity in part.ids]
     texts = [captions for part in records for captions in part.texts]

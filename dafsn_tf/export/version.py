@@ -37,7 +37,7 @@ def export_run(
         to: the model's folder; TensorFlow Serving's base path.
         data: collection to index along; without it `search` and `search_by_image` are not exported.
         options: what the version holds; `ExportOptions()` where None.
-        write: receives progress where the cache lacks features of `data`.
+        write: receives progress, a line at a time.
 
     Raises:
         ExportError: a version that a server would not load, or that does not answer as the model does; a folder that
@@ -52,9 +52,12 @@ def export_run(
         archive.add_endpoint(name, function, input_signature=signature)
 
     to = to.absolute()
+    write = write or (lambda line: None)
+    write(f"writing {', '.join(endpoints)}")
     with next_version(to) as (number, aside):
         archive.write_out(str(aside), verbose=False)
         check_ops(aside)
+        write("running each signature as a server would, against the model of the run")
         vocabulary = (run.path / "vocabulary.txt").read_text(encoding="utf-8").split("\n")
         signatures = verify(aside, endpoints, vocabulary)
         (aside / "assets.extra").mkdir()  # what a server passes over
