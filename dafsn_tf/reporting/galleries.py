@@ -14,7 +14,7 @@ from dafsn_tf.reporting import page
 from dafsn_tf.reporting.figure import Canvas
 from dafsn_tf.reporting.measured import Measured
 from dafsn_tf.reporting.metric_tables import direction_title
-from dafsn_tf.reporting.pictures import Found, gallery
+from dafsn_tf.reporting.pictures import Found, fitted, gallery
 
 SHOWN = 5  # results of a query
 EACH = 2  # queries of each kind
@@ -119,9 +119,8 @@ def _opened(records: RecordSplit, image: int) -> Image.Image:
 
 
 def _thumbnail(records: RecordSplit, image: int) -> bytes:
-    picture, stream = _opened(records, image), io.BytesIO()
-    picture.thumbnail((_SIDE, _SIDE))
-    picture.save(stream, "JPEG", quality=80)
+    stream = io.BytesIO()
+    fitted(_opened(records, image), _SIDE).save(stream, "JPEG", quality=80)
     return stream.getvalue()
 
 

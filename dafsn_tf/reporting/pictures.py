@@ -68,7 +68,7 @@ def gallery(queries: Sequence[str], results: Sequence[Sequence[Found]], path: Pa
 
 def _draw_found(sheet: Image.Image, found: Found, left: int, top: int, font: _Font) -> None:
     draw = ImageDraw.Draw(sheet)
-    thumbnail = _fit(found.image, _THUMBNAIL - 12)
+    thumbnail = fitted(found.image, _THUMBNAIL - 12)
     draw.rectangle((left, top, left + _THUMBNAIL - 1, top + _THUMBNAIL - 1), fill=(244, 245, 247))
     offset = ((_THUMBNAIL - thumbnail.width) // 2, (_THUMBNAIL - thumbnail.height) // 2)
     sheet.paste(thumbnail, (left + offset[0], top + offset[1]))
@@ -86,7 +86,7 @@ def _draw_found(sheet: Image.Image, found: Found, left: int, top: int, font: _Fo
     draw.text((x if found.relevant is None else x + 20, y - 2), label, fill=_INK, font=font)
 
 
-def _fit(image: Image.Image, side: int) -> Image.Image:
+def fitted(image: Image.Image, side: int) -> Image.Image:
     """Return the picture in RGB, its longer side `side` pixels; a strip is drawn less long, to be legible."""
     scale, least = side / max(image.size), side // _LONGEST
     size = (max(least, round(image.width * scale)), max(least, round(image.height * scale)))

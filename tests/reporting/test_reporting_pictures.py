@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from dafsn_tf.errors import DataError
-from dafsn_tf.reporting.pictures import Found, gallery
+from dafsn_tf.reporting.pictures import Found, fitted, gallery
 
 BLUE, VERMILION = (0, 114, 178), (213, 94, 0)
 
@@ -42,6 +42,11 @@ def test_a_gallery_has_a_row_a_query_and_a_column_a_result(tmp_path):
 def test_pictures_of_any_mode_and_shape(tmp_path, mode):
     gallery(["any"], [[found(True, (300, 2), mode), found(False, (1, 500), mode)]], tmp_path / "g.png")
     assert pixels(tmp_path / "g.png").ndim == 3
+
+
+@pytest.mark.parametrize(("size", "drawn"), [((2400, 40), (200, 50)), ((1, 900), (50, 200)), ((300, 200), (200, 133))])
+def test_a_strip_is_drawn_less_long(size, drawn):
+    assert fitted(Image.new("RGB", size), 200).size == drawn
 
 
 def test_pictures_are_drawn_as_models_see_them(tmp_path):
