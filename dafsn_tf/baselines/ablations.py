@@ -12,6 +12,7 @@ ADVERSARIAL_WEIGHT = 0.1  # dafsn_paper's, where an ablation is of an adversary 
 CLASSES, INCEPTION, FROZEN = "classes", "Inception-v3's regions", "a frozen backbone"
 WORDS, FUSED, VECTORS = "a loss of words", "a loss of fused scores", "pre-trained word vectors"
 CLASSES_OF_WORDS = "classes and a loss of word scores alone"
+WORDS_OVER_REGIONS = "a loss of words over Inception-v3's regions"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,10 @@ ABLATIONS = {
         *(Ablation(f"sentence_{kind}", {"text.sentence_pooling": kind}) for kind in ("last", "mean", "max", "gpo")),
         *(Ablation(f"image_{kind}", {"image.global_pooling": kind}, INCEPTION) for kind in ("mean", "max", "gpo")),
         Ablation("image_mixed7", {"image.global_layer": "mixed7"}, FROZEN),
+        Ablation("without_augmentation", {"image.augmentation": "none"}, FROZEN),
+        Ablation("without_flip_averaging", {"image.flip_averaging": False}, FROZEN),
+        Ablation("without_word_dropout", {"text.word_dropout": 0.0}),
+        Ablation("constant_rate", {"training.schedule": "constant"}),
         Ablation("hardest_negative", {"loss.matching": "hardest_negative"}),
         Ablation("learned_gamma3", {"loss.learned_gamma3": True}),
         *(
@@ -103,15 +108,15 @@ ABLATIONS = {
         ),
         Ablation("weight_averaging", {"training.weight_averaging": 0.99}),
         *(Ablation(f"k_{steps}", {"discriminator.steps": steps}, adversary=True) for steps in (1, 3, 5)),
-        Ablation("regions_17x17", {"image.region_layer": "mixed7", "image.region_grid": 0}, INCEPTION),
-        Ablation("regions_6x6", {"image.region_layer": "mixed7", "image.region_grid": 6}, INCEPTION),
+        Ablation("regions_17x17", {"image.region_layer": "mixed7", "image.region_grid": 0}, WORDS_OVER_REGIONS),
+        Ablation("regions_6x6", {"image.region_layer": "mixed7", "image.region_grid": 6}, WORDS_OVER_REGIONS),
         *(
             Ablation(f"adversary_{kind}", {"loss.adversarial_kind": kind}, adversary=True)
             for kind in ("flipped_labels", "uniform_targets", "gradient_reversal")
         ),
         Ablation("adversary_weight_1", {"loss.adversarial_weight": 1.0}),
-        Ablation("adversary_on_words", {"discriminator.inputs": "local"}, adversary=True),
-        Ablation("adversary_on_both", {"discriminator.inputs": "both"}, adversary=True),
+        Ablation("adversary_on_words", {"discriminator.inputs": "local"}, WORDS, adversary=True),
+        Ablation("adversary_on_both", {"discriminator.inputs": "both"}, WORDS, adversary=True),
     )
 }
 
@@ -131,6 +136,7 @@ def ablations_of(config: Config, classes: int) -> tuple[dict[str, Config], dict[
         CLASSES_OF_WORDS: classes > 0 and config.loss.word_weight > 0,
         VECTORS: config.text.embeddings != "none" and not config.given_fields,  # heads bring their own
         INCEPTION: config.image.backbone == "inception_v3",
+        WORDS_OVER_REGIONS: config.loss.learns_words and config.image.backbone == "inception_v3",
         FROZEN: not config.image.trains_backbone,
     }
     chosen, left_out = {}, {}

@@ -79,13 +79,16 @@ def test_what_says_nothing_is_left_out_with_the_reason():
     assert left_out["with_adversary"] == left_out["k_1"] == "the full model is so"
     assert left_out["regions_6x6"] == left_out["words_mean"] == "the full model is so"
     _, left_out = ablations_of(load_config("shapes"), classes=3)
-    assert left_out["regions_17x17"] == "it needs Inception-v3's regions"
+    assert left_out["regions_17x17"] == "it needs a loss of words over Inception-v3's regions"
+    assert left_out["image_max"] == "it needs Inception-v3's regions"
     _, left_out = ablations_of(load_config("default", ["image.fine_tune_from=mixed8"]), classes=0)
     assert left_out["without_canonical"] == left_out["with_canonical"] == "it needs a frozen backbone"
     no_words = ["loss.word_weight=0.0", "loss.fused_weight=0.0"]
     _, left_out = ablations_of(load_config("default", no_words), classes=3)
     assert left_out["without_words"] == left_out["words_mean"] == "it needs a loss of words"
     assert left_out["attention_both"] == left_out["region_dropout"] == "it needs a loss of words"
+    assert left_out["adversary_on_words"] == left_out["adversary_on_both"] == "it needs a loss of words"
+    assert left_out["regions_17x17"] == "it needs a loss of words over Inception-v3's regions"
 
 
 def test_options_are_rows_where_they_can_tell_something():
@@ -94,6 +97,10 @@ def test_options_are_rows_where_they_can_tell_something():
     assert chosen["learned_gamma3"].loss.learned_gamma3
     assert chosen["weight_averaging"].training.weight_averaging == 0.99
     assert chosen["sentence_positives_same_class"].loss.sentence_positives == "same_class"
+    assert chosen["without_augmentation"].image.augmentation == "none"
+    assert not chosen["without_flip_averaging"].image.flip_averaging
+    assert chosen["constant_rate"].training.schedule == "constant"
+    assert ablations_of(load_config("default"), 0)[1]["without_augmentation"] == "the full model is so"
     assert left_out["sentence_positives_pairs"] == "the full model is so"
     assert left_out["word_positives_same_class"] == "it needs classes and a loss of word scores alone"
     chosen, left_out = ablations_of(load_config("dafsn_paper"), classes=20)
