@@ -41,6 +41,12 @@ def test_pictures_with_one_to_five_texts_in_turn_and_no_classes(source: Path, tm
         assert set(line) == {"image", "texts", "split"}
 
 
+def test_pictures_keep_their_classes_where_asked(source: Path, tmp_path: Path) -> None:
+    lines = written(source, tmp_path / "own", first=0, sizes=(6, 1, 1), classes=True)
+    for line, picture in zip(lines, pictures(tmp_path / "own", lines), strict=True):
+        assert line["label"] == [picture.rstrip("0123456789")]
+
+
 def test_after_the_last_picture_comes_the_first(source: Path, tmp_path: Path) -> None:
     whole = written(source, tmp_path / "whole", first=0, sizes=(6, 1, 1))
     turned = written(source, tmp_path / "turned", first=5, sizes=(2, 2, 2))

@@ -16,6 +16,7 @@ A line: `{"image": "a/b.jpg", "texts": ["..."], "label": "dog", "split": "train"
 SOURCE is the folder, or the .jsonl file itself where the folder holds several. Other fields are ignored and counted.
 """
 
+import difflib
 import json
 import os
 from collections.abc import Iterator
@@ -68,8 +69,14 @@ def _read_file(path: Path, problems: Problems) -> Iterator[Item]:
             continue
         for field in record:
             if field not in _FIELDS:
-                problems.skip(f"unknown field '{field}'")
+                problems.skip(_unknown(field))
         yield item
+
+
+def _unknown(field: str) -> str:
+    """Return in words that a field is none, with the known one that is written nearly so."""
+    nearest = difflib.get_close_matches(field.lower(), _FIELDS, n=1, cutoff=0.8)
+    return f"unknown field '{field}'" + (f" (is it '{nearest[0]}'?)" if nearest else "")
 
 
 class _LineError(Exception):

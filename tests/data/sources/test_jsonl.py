@@ -33,6 +33,12 @@ def test_six_items(jsonl_source):
     assert dict(problems.skipped) == {"unknown field 'licence'": 1}
 
 
+@pytest.mark.parametrize(("field", "meant"), [("labels", "label"), ("Split", "split"), ("ID", "id")])
+def test_a_field_that_is_nearly_a_known_one_is_asked_about(field, meant, jsonl_source):
+    _, problems = read(jsonl_source([{"image": "1.png", "texts": ["A"], field: "x"}]))
+    assert dict(problems.skipped) == {f"unknown field '{field}' (is it '{meant}'?)": 1}
+
+
 def test_byte_order_mark_crlf_and_blank_lines(jsonl_source):
     source = jsonl_source([{"image": "1.png", "texts": ["A"]}, {"image": "2.png", "texts": ["B"]}])
     path = source / "items.jsonl"
