@@ -1,6 +1,6 @@
 """Texts as bags of words: tf-idf vectors over the tokeniser's vocabulary, with word vectors beside them if wanted."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -46,17 +46,7 @@ class BagsOfWords:
 
     def sentences(self, split: Split) -> Any:
         """Return each text's vector, (N, W) or (N, W + d)."""
-        return self._vectors_of(_words(split))
-
-    def documents(self, split: Split) -> Any:
-        """Return each image's vector, (B, W) or (B, W + d): all its texts as one."""
-        words: list[list[int]] = [[] for _ in range(len(split.records))]
-        for image, sentence in zip(split.collection.text_image, _words(split), strict=True):
-            words[image] += sentence
-        return self._vectors_of(words)
-
-    def _vectors_of(self, words: Iterable[list[int]]) -> Any:
-        weighted: Any = self._vectorizer.transform(words)
+        weighted: Any = self._vectorizer.transform(_words(split))
         bags = normalize(weighted[:, : self._trained])
         if not self._weight:
             return bags

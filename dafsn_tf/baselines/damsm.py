@@ -1,4 +1,7 @@
-"""DAMSM (Xu et al., AttnGAN, CVPR 2018): this package's model by `presets/damsm.toml`, on the comparison's features."""
+"""DAMSM (Xu et al., AttnGAN, CVPR 2018): this package's model by `presets/damsm.toml`, on the comparison's features.
+
+Word embeddings begin as DAFSN's do, where the paper draws them.
+"""
 
 from dataclasses import dataclass, replace
 

@@ -2,7 +2,7 @@
 
 Two networks whose last layer is shared map both modalities into a common space; a linear classifier ties that space to
 the labels (J1), likeness there follows shared classes within and across modalities (J2), and the two vectors of a pair
-coincide (J3).
+coincide (J3). Texts are single sentences, as tf-idf, where the paper has a convolutional network's features.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Settings:
     dropout: float = 0.5  # on image vectors; published: 0
     vector_weight: float = 0.0  # of pre-trained word vectors beside tf-idf, see `BagsOfWords`
     invariance_weight: float = 0.1  # eta, of J3; as published
-    hidden: int = 1024  # of each modality's own layer
+    hidden: int = 1024  # of each modality's own layer; the released code: 2048
     dim: int = 1024  # D
     learning_rate: float = 1e-3  # Adam; published: 1e-4, over 500 epochs
     beta_1: float = 0.5  # Adam's first moment, as published
@@ -125,7 +125,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
         )
 
     def score(split: Split) -> np.ndarray:
-        texts = encode(model.encode_texts, bags.sentences(split).toarray())
+        texts = encode(model.encode_texts, bags.sentences(split))
         return sentence_scores(texts, encode(model.encode_images, split.image_vectors[:, 0]))
 
     train_epochs(model, step, pairs, epochs_of(settings, pairs.steps), score, validation, surroundings.write)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from scipy.sparse import issparse
 
 from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.baselines.method import Scorer
@@ -115,10 +116,8 @@ def stepped_adam(learning_rate: float, steps: int, clip_norm: float) -> Any:
 
 
 def encode(encoder: Callable[[tf.Tensor], tf.Tensor], inputs: Any) -> np.ndarray:
-    """Return the encoder's outputs of all rows of `inputs`, some at a time."""
+    """Return the encoder's outputs of all rows of `inputs`, some at a time; sparse rows are made dense then."""
+    blocks = (inputs[start : start + ENCODED] for start in range(0, inputs.shape[0], ENCODED))
     return np.concatenate(
-        [
-            encoder(tf.convert_to_tensor(inputs[start : start + ENCODED])).numpy()
-            for start in range(0, len(inputs), ENCODED)
-        ]
+        [encoder(tf.convert_to_tensor(rows.toarray() if issparse(rows) else rows)).numpy() for rows in blocks]
     )

@@ -1,7 +1,7 @@
 """SCAN, text to image (Lee et al., Stacked Cross Attention for Image-Text Matching, ECCV 2018).
 
 Each word gathers the regions it is similar to; a text matches an image as far as its words resemble what they gathered,
-averaged over the words (SCAN t-i AVG).
+averaged over the words (SCAN t-i AVG). Word embeddings begin as DAFSN's do, where the paper draws them.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """VSE++ (Faghri et al., VSE++: Improving Visual-Semantic Embeddings with Hard Negatives, BMVC 2018).
 
 A GRU's last state is the sentence, a linear map of the image's vector the image; the hardest negative of a batch is
-pushed away by a hinge, after some epochs over the sum of all negatives.
+pushed away by a hinge, after some epochs over the sum of all negatives. Word embeddings begin as DAFSN's
+do, where the paper draws them.
 """
 
 from dataclasses import dataclass

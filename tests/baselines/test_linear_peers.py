@@ -12,16 +12,14 @@ from dafsn_tf.baselines.method import Surroundings
 HERE = Surroundings(Path("unused"), lambda line: None)
 
 
-def test_bags_leave_unknown_words_out_and_join_a_documents_sentences(toy_split):
+def test_bags_leave_unknown_words_out(toy_split):
     train = toy_split("train", images=20)
-    bags = BagsOfWords(train)
-    sentences, documents = bags.sentences(train).toarray(), bags.documents(train).toarray()
+    sentences = BagsOfWords(train).sentences(train).toarray()
     known = np.unique(train.word_ids[train.word_ids >= 3])
     assert sentences.shape == (40, len(known))
     np.testing.assert_allclose(np.linalg.norm(sentences, axis=1), 1, rtol=1e-5)
     for text, row in enumerate(train.word_ids):
         assert np.count_nonzero(sentences[text]) == len(set(row[row >= 3]))
-    assert np.array_equal(documents[4] > 0, (sentences[8] > 0) | (sentences[9] > 0))
 
 
 def test_rare_words_weigh_more_than_common_ones(toy_split):
@@ -61,10 +59,9 @@ def test_word_vectors_stand_beside_bags_at_their_weight(toy_split, vectors_file)
 
     centre = meanings(plain.sentences(train).toarray()).mean(axis=0)
     for split in (train, validation):
-        for kind in ("sentences", "documents"):
-            tf_idf, both = getattr(plain, kind)(split).toarray(), getattr(bags, kind)(split).toarray()
-            np.testing.assert_array_equal(both[:, : len(columns)], tf_idf)
-            np.testing.assert_allclose(both[:, len(columns) :], 0.5 * (meanings(tf_idf) - centre), atol=1e-5)
+        tf_idf, both = plain.sentences(split).toarray(), bags.sentences(split).toarray()
+        np.testing.assert_array_equal(both[:, : len(columns)], tf_idf)
+        np.testing.assert_allclose(both[:, len(columns) :], 0.5 * (meanings(tf_idf) - centre), atol=1e-5)
 
 
 def test_words_of_no_training_text_are_known_by_their_vectors(toy_split, vectors_file):
