@@ -26,6 +26,10 @@ README = HERE.parent / "README.md"
 BEGIN, END = "<!-- make results -->\n", "<!-- end of make results -->\n"
 TUNING = "tuning-"  # files of a comparison that tell which settings were tried
 COMPARED = {"Pascal Sentence, redrawn splits": "compare-pascal-sentence", "Flickr8k": "compare-flickr8k"}
+WEIGHTS = (  # what published figures of Inception-v3 are of
+    "Figures of Inception-v3 are of the weights of ../shared/data, which are estimates in part above mixed8: with the",
+    "official file those of mixed9 and mixed10, which pascal-sentence reads, will be other ones.",
+)
 METRICS = ("map@all", "recall@1", "recall@5", "recall@10", "median_rank")
 
 
@@ -59,7 +63,7 @@ def beside(name: str, evaluations: list[Path]) -> str:
         for metric in METRICS:
             found, before = (_fused(run, protocol, direction, metric) for run in (measured, expected))
             lines.append(f"{direction.replace('_', ' '):16}{metric:14}{found:>18}{before:>18}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *WEIGHTS])
 
 
 def results() -> str:
@@ -68,9 +72,10 @@ def results() -> str:
         "# Results",
         "",
         "Built by `make results` from `benchmarks/runs/*.json`; do not edit. All figures are our own runs on the test",
-        "split, everything chosen on validation. Several seeds: mean ± standard deviation. Inception-v3 rows use the",
-        "weights of `../shared/data`, which are estimates in part above `mixed8`; of those of Pascal Sentence some",
-        "features are `mixed9`'s and `mixed10`'s.",
+        "split, choices made on validation; redrawn splits of one collection share pictures, so that what validates in",
+        "one is tested in another (compare-pascal-sentence says which choices that concerns). Several seeds: mean ±",
+        "standard deviation.",
+        *WEIGHTS,
     ]
     for run in _runs():
         lines += ["", *_section_of(run)(run)]
