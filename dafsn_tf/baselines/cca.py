@@ -10,8 +10,7 @@ import numpy as np
 
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings
-from dafsn_tf.evaluation.scoring import sentence_scores
+from dafsn_tf.baselines.method import Cosines, Method, Scorer, Surroundings
 from dafsn_tf.models.canonical_correlation import Reduction, Whitening, canonical_directions
 
 
@@ -60,8 +59,7 @@ class Projections:
 
 def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
     """Return the scorer of a collection's `Projections`."""
-    projections = Projections(train, settings, seed)
-    return lambda split: sentence_scores(*projections(split))
+    return Cosines(Projections(train, settings, seed))
 
 
 METHOD = Method(

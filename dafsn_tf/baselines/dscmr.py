@@ -15,9 +15,8 @@ from keras import ops
 
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings, epochs_of
+from dafsn_tf.baselines.method import Cosines, Method, Scorer, Surroundings, epochs_of
 from dafsn_tf.baselines.neural import Pairs, encode, share_a_class, train_epochs
-from dafsn_tf.evaluation.scoring import sentence_scores
 from dafsn_tf.layers import unit_vectors
 
 
@@ -124,12 +123,13 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
             tf.constant(train.labels[images]),
         )
 
-    def score(split: Split) -> np.ndarray:
+    def embed(split: Split) -> tuple[np.ndarray, np.ndarray]:
         texts = encode(model.encode_texts, bags.sentences(split))
-        return sentence_scores(texts, encode(model.encode_images, split.image_vectors[:, 0]))
+        return texts, encode(model.encode_images, split.image_vectors[:, 0])
 
-    train_epochs(model, step, pairs, epochs_of(settings, pairs.steps), score, validation, surroundings.write)
-    return score
+    scorer = Cosines(embed)
+    train_epochs(model, step, pairs, epochs_of(settings, pairs.steps), scorer, validation, surroundings.write)
+    return scorer
 
 
 METHOD = Method(

@@ -9,10 +9,26 @@ from typing import Any
 import numpy as np
 
 from dafsn_tf.baselines.inputs import Split
+from dafsn_tf.evaluation.scoring import sentence_scores
 
 BUDGET = 6  # settings that every method may try on validation, no method more; the best of them once more, see `longer`
 
 Scorer = Callable[[Split], np.ndarray]  # scores (N, B) of all texts and images of a split, larger is better
+
+
+@dataclass(frozen=True)
+class Cosines:
+    """The scorer of a method whose scores are cosines.
+
+    Attributes:
+        embed: returns the texts (N, D) and images (B, D) of a split, of any length.
+    """
+
+    embed: Callable[[Split], tuple[np.ndarray, np.ndarray]]
+
+    def __call__(self, split: Split) -> np.ndarray:
+        """Return scores (N, B)."""
+        return sentence_scores(*self.embed(split))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from keras import ops
 
 from dafsn_tf.baselines.hinge import hinge_loss
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings, epochs_of
+from dafsn_tf.baselines.method import Cosines, Method, Scorer, Surroundings, epochs_of
 from dafsn_tf.baselines.neural import Pairs, encode, stepped_adam, train_epochs, word_embedding
 from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.layers import unit_vectors
@@ -86,12 +86,13 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 
     encode_texts = tf.function(model.encode_texts, reduce_retracing=True)
 
-    def score(split: Split) -> np.ndarray:
+    def embed(split: Split) -> tuple[np.ndarray, np.ndarray]:
         sentences = encode(encode_texts, trim_padding(tf.constant(split.word_ids)))
-        return sentences @ encode(model.encode_images, split.image_vectors[:, 0]).T
+        return sentences, encode(model.encode_images, split.image_vectors[:, 0])
 
-    train_epochs(model, step, pairs, epochs, score, validation, surroundings.write)
-    return score
+    scorer = Cosines(embed)
+    train_epochs(model, step, pairs, epochs, scorer, validation, surroundings.write)
+    return scorer
 
 
 METHOD = Method(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from dafsn_tf.baselines import BUDGET, METHODS
-from dafsn_tf.baselines.method import Surroundings
+from dafsn_tf.baselines.method import Cosines, Surroundings
 from dafsn_tf.evaluation.metrics import chance
 from dafsn_tf.evaluation.protocols import selection_metrics
 
@@ -32,7 +32,9 @@ def test_every_peer_has_the_same_budget():
 @pytest.mark.parametrize("name", FEATURE_METHODS)
 def test_a_peer_learns_what_pictures_and_texts_share(name, toy_split, small):
     test = toy_split("test", images=30)
-    scores = fitted(METHODS[name], toy_split, small, epochs=EPOCHS.get(name, 2))(test)
+    scorer = fitted(METHODS[name], toy_split, small, epochs=EPOCHS.get(name, 2))
+    assert isinstance(scorer, Cosines) == (name not in ("semantic_matching", "scan"))
+    scores = scorer(test)
     assert scores.shape == (60, 30)
     same = test.labels @ test.labels.T > 0
     guessed = chance(np.eye(30, dtype=bool), same)["map@all"]

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-import cca_querybank
+import peers_querybank
 from dafsn_tf import baselines
 
 pytestmark = pytest.mark.usefixtures("colour_backbone")
@@ -16,18 +16,20 @@ pytestmark = pytest.mark.usefixtures("colour_backbone")
 def comparison(prepared, config, tmp_path_factory):
     """A collection, the folder of a comparison with CCA's run on it, and the configuration's file."""
     data, out = prepared(), tmp_path_factory.mktemp("comparison")
-    baselines.compare([data], out, methods=["dafsn", "cca"], only=["cca"], config=config, write=lambda line: None)
+    peers = ["cca", "semantic_matching"]
+    baselines.compare([data], out, methods=["dafsn", *peers], only=peers, config=config, write=lambda line: None)
     file = out / "config.toml"
     file.write_text(config.to_toml())
     return data, out, file
 
 
-def call(monkeypatch, data, out, config):
-    monkeypatch.setattr(sys, "argv", ["cca_querybank.py", str(data), str(out), "--config", str(config)])
-    cca_querybank.main()
+def call(monkeypatch, data, out, config, method="cca"):
+    words = ["peers_querybank.py", str(data), str(out), "--config", str(config), "--methods", method]
+    monkeypatch.setattr(sys, "argv", words)
+    peers_querybank.main()
 
 
-def test_each_run_of_cca_has_one_with_a_querybank_that_is_made_once(comparison, monkeypatch, capsys):
+def test_each_run_has_one_with_a_querybank_that_is_made_once(comparison, monkeypatch, capsys):
     data, out, config = comparison
     call(monkeypatch, data, out, config)
     (file,) = out.glob("cca_with_querybank-*.json")
@@ -45,7 +47,14 @@ def test_each_run_of_cca_has_one_with_a_querybank_that_is_made_once(comparison, 
 
 def test_other_words_and_a_folder_without_runs_are_refused(comparison, monkeypatch, tmp_path):
     data, out, config = comparison
-    with pytest.raises(cca_querybank.RunError, match=r"No run of CCA on .*; make one by dafsn compare"):
+    with pytest.raises(peers_querybank.RunError, match=r"No run of cca on .*; make one by dafsn compare"):
         call(monkeypatch, data, tmp_path, config)
-    with pytest.raises(cca_querybank.RunError, match="made on other features or words than --config default"):
+    with pytest.raises(peers_querybank.RunError, match="made on other features or words than --config default"):
         call(monkeypatch, data, out, "default")
+
+
+def test_scores_that_are_no_cosines_have_no_querybank(comparison, monkeypatch):
+    data, out, config = comparison
+    with pytest.raises(peers_querybank.RunError, match="semantic_matching are no cosines"):
+        call(monkeypatch, data, out, config, "semantic_matching")
+    assert not list(out.glob("semantic_matching_with_querybank*"))
