@@ -135,10 +135,12 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "dscmr",
     fit,
-    grid=tuple(
-        Settings(weight, dropout, vectors)
-        for weight, dropout in ((1e-3, 0.5), (1e-1, 0.7), (1.0, 0.7))
-        for vectors in (0.0, 1.0)
+    grid=(
+        Settings(1e-3, 0.5, 1.0),
+        *(
+            Settings(weight, 0.7, vectors)
+            for weight, vectors in ((0.1, 1.0), (1.0, 1.0), (1.0, 2.0), (3.0, 1.0), (3.0, 2.0))
+        ),
     ),
     needs_labels=True,
 )
