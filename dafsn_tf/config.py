@@ -79,7 +79,7 @@ class ImageConfig:
     region_grid: CountOrNone = 6  # regions pooled to this many cells a side; 0 keeps the layer's own map
     dropout: Share = 0.2  # on backbone features, [0, 1)
     region_dropout: Share = 0.0  # share of whole regions dropped in training, [0, 1); Chen et al., CVPR 2021
-    augmentation: Literal["none", "flip"] = "none"  # flip: training images are seen mirrored as often
+    augmentation: Literal["none", "flip"] = "none"  # flip: seen mirrored as often; Krizhevsky et al., 2012
     flip_averaging: bool = False  # outside training, features are averaged with the mirror image's: twice the work
     fine_tune_from: Block = "none"  # Inception-v3's first block that is trained too, from pixels: hours, not minutes
 

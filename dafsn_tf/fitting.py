@@ -273,7 +273,8 @@ def _begin_embeddings(text_encoder: Any, source: str, vocabulary: list[str], bro
 def learning_rate_schedule(config: Config, steps: int, peak: float) -> Any:
     """Return the learning rate by step: linear warm-up (none before an exponential decay), then as configured.
 
-    Linear warm-up: Goyal et al., Accurate, Large Minibatch SGD, 2017; cosine: Loshchilov and Hutter, SGDR, ICLR 2017.
+    Linear warm-up: Goyal et al., Accurate, Large Minibatch SGD, 2017; cosine: Loshchilov and Hutter, SGDR, ICLR 2017;
+    exponential, a step an epoch: AttnGAN's released code.
     """
     import keras
 

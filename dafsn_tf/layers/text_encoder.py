@@ -21,8 +21,8 @@ class TextEncoder(keras.layers.Layer):
             Generating Sentences from a Continuous Space, CoNLL 2016).
             It is what trains those ids' embeddings, since every training word is in the vocabulary.
         oov_buckets: ids 1 to `oov_buckets` are the out-of-vocabulary ids.
-        sentence_pooling: the sentence feature is the "last" state of each direction (AttnGAN), or the "mean", "max" or
-            "gpo" of the LSTM's outputs (`FeaturePooling`).
+        sentence_pooling: the sentence feature is the "last" state of each direction (AttnGAN), or the "mean", "max"
+            (Conneau et al., EMNLP 2017) or "gpo" of the LSTM's outputs (`FeaturePooling`).
         word_features: "lstm": word features are the LSTM's outputs, which know the whole text (AttnGAN); "embedding":
             a linear map of the word's own embedding, which makes words of one text look at different regions.
 
