@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _PHOTOGRAPHS = "photographs"  # the preset that begins with shipped heads
 _FEW_KNOWN = 0.5  # share of a collection's words that heads should know, to begin with them
-_FEW_IMAGES = 1000  # training images below which shipped heads bring more than these teach, measured with 320 and 500
+_FEW_IMAGES = 1000  # training images below which shipped heads are recommended; compare-photos-few has 320
 _ADAPTED = 1024  # images whose features the standardizers of a fine-tuned backbone adapt to
 
 
