@@ -64,6 +64,12 @@ def test_a_tables_command_trains_what_its_runs_were_trained_by(name: str) -> Non
     assert expected
 
 
+@pytest.mark.parametrize("name", [name for name in _MADE if name.startswith("compare-")])
+def test_a_comparisons_methods_read_the_same_features_and_words(name: str) -> None:
+    runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((_RUNS / name).glob("*.json"))]
+    assert all(run["inputs"] == runs[0]["inputs"] for run in runs)
+
+
 def test_the_readmes_pictures_are_there_small_and_told_in_words() -> None:
     """Two pictures of `make pictures`, each under 200 kB and with a text for who does not see it."""
     made = runpy.run_path(str(_ROOT / "docs" / "pictures" / "renew.py"))["NAMES"].values()
