@@ -17,7 +17,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -25,7 +25,16 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- make results -->\n", "<!-- end of make results -->\n"
 TUNING = "tuning-"  # files of a comparison that tell which settings were tried
-COMPARED = {"Pascal Sentence, redrawn splits": "compare-pascal-sentence", "Flickr8k": "compare-flickr8k"}
+COMPARED = {"Flickr8k": "compare-flickr8k", "Pascal Sentence, redrawn splits": "compare-pascal-sentence"}
+ABLATED = {
+    "Flickr8k": "ablate-flickr8k-parts",
+    "Pascal Sentence, redrawn splits": "ablate-pascal-parts",
+    "photographs with classes": "ablate-photos-classes",
+}
+PARTS = (
+    *("without_sentence", "without_words", "with_fused", "without_labels", "without_canonical", "without_querybank"),
+    *("without_word_vectors", "without_added_words", "with_adversary"),
+)
 WEIGHTS = (  # what published figures of Inception-v3 are of
     "Figures of Inception-v3 are of the weights of ../shared/data, which are estimates in part above mixed8: with the",
     "official file those of mixed9 and mixed10, which pascal-sentence reads, will be other ones.",
@@ -100,18 +109,26 @@ def readme() -> str:
             f"| {run['name']}, {first['num_images']} images | {protocol} | {_average_map(run)} | {recall} | "
             f"{run['seconds'] / 60:.0f} min |"
         )
-    lines += ["", *_leads()]
+    lines += ["", *_leads("DAFSN's MAP minus its", COMPARED, "dafsn")]
+    lines += ["", *_leads("full model's MAP minus its", ABLATED, "full", PARTS)]
     before, rest = README.read_text(encoding="utf-8").split(BEGIN)
     return before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1]
 
 
-def _leads() -> list[str]:
-    """Return by how much DAFSN's MAP is above each peer's, a column for each collection of `COMPARED`, as a table."""
+def _leads(title: str, tables: dict[str, str], reference: str, rows: Sequence[str] = ()) -> list[str]:
+    """Return by how much a reference's MAP is above each other method's, a column for each table of runs.
+
+    Args:
+        title: of the first column.
+        tables: names of runs' folders by the columns' titles.
+        reference: the method whose MAP it is.
+        rows: methods in their order; all by name where none are given.
+    """
     from dafsn_tf.reporting.comparison import leads
 
-    columns = [leads(_made(folder)) for folder in COMPARED.values()]
-    lines = [f"| DAFSN's MAP minus its | {' | '.join(COMPARED)} |", "|---|" + "---|" * len(COMPARED)]
-    for method in sorted({method for column in columns for method in column}):
+    columns = [leads(_made(folder), reference) for folder in tables.values()]
+    lines = [f"| {title} | {' | '.join(tables)} |", "|---|" + "---|" * len(tables)]
+    for method in rows or sorted({method for column in columns for method in column}):
         found = [column.get(method) for column in columns]
         cells = [f"{lead.mean:+.3f} ({lead.low:+.3f} to {lead.high:+.3f})" if lead else "" for lead in found]
         lines.append(f"| {method} | {' | '.join(cells)} |")
