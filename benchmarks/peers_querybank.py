@@ -6,7 +6,7 @@
 A peer's cosines are held against a bank of training texts and images, as DAFSN's are: the same centres, sharpnesses and
 weights are tried, and chosen on validation by the same metric. It is fitted anew with the settings that validation had
 chosen for it. RUNS gets one JSON more for each of its runs on DATA, of the method `cca_with_querybank`; one that is
-there is not made again. Methods whose scores are no cosines can have no such bank.
+there is not made again.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from dafsn_tf.files import write_json
 from dafsn_tf.layers.querybank import QuerybankNormalization
 from dafsn_tf.layers.unit_vectors import unit_vectors
 
+METHODS_OF_COSINES = ("cca", "acmr", "dscmr", "vsepp")  # only cosines can be held against a bank
 WITH = "_with_querybank"
 
 
@@ -42,16 +43,12 @@ def with_querybank(run: dict[str, Any], inputs: Inputs, folder: Path, write: Any
         inputs: of its collection.
         folder: for what a long training goes on from.
         write: receives progress, a line at a time.
-
-    Raises:
-        RunError: the method's scores are no cosines.
     """
     began, evaluation, method = time.monotonic(), inputs.config.evaluation, METHODS[run["method"]]
     train, validation = inputs.open("train"), inputs.open("validation")
     settings = type(method.grid[0])(**run["settings"])
     scorer = method.fit(train, validation, settings, run["seed"], Surroundings(folder, write))
-    if not isinstance(scorer, Cosines):
-        raise RunError(f"The scores of {method.name} are no cosines of texts and images: it can have no querybank.")
+    assert isinstance(scorer, Cosines)
     training, shown = (_unit(scorer.embed(split)) for split in (train.first_texts(1), validation))
     bank = QuerybankNormalization(inputs.config.model.querybank_size, shown[0].shape[1])
     bank.build()
@@ -88,9 +85,12 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a prepared collection")
     parser.add_argument("runs", type=Path, help="the folder of `dafsn compare` with the peers' runs on it")
     parser.add_argument("--config", default="default", help="DAFSN's preset or TOML file of that comparison")
-    parser.add_argument("--methods", nargs="+", default=["cca"], choices=METHODS)
+    parser.add_argument("--methods", nargs="+", default=["cca"], choices=METHODS_OF_COSINES)
     options = parser.parse_args()
-    inputs = Inputs(options.data, load_config(options.config))
+    config = load_config(options.config)
+    if not config.model.querybank_size:
+        raise RunError(f"--config {options.config} has no querybank: name one with a model.querybank_size.")
+    inputs = Inputs(options.data, config)
     for method in options.methods:
         files = sorted(options.runs.glob(f"{method}-*-{inputs.manifest.digest[:8]}-*.json"))
         if not files:

@@ -16,8 +16,7 @@ pytestmark = pytest.mark.usefixtures("colour_backbone")
 def comparison(prepared, config, tmp_path_factory):
     """A collection, the folder of a comparison with CCA's run on it, and the configuration's file."""
     data, out = prepared(), tmp_path_factory.mktemp("comparison")
-    peers = ["cca", "semantic_matching"]
-    baselines.compare([data], out, methods=["dafsn", *peers], only=peers, config=config, write=lambda line: None)
+    baselines.compare([data], out, methods=["dafsn", "cca"], only=["cca"], config=config, write=lambda line: None)
     file = out / "config.toml"
     file.write_text(config.to_toml())
     return data, out, file
@@ -53,8 +52,10 @@ def test_other_words_and_a_folder_without_runs_are_refused(comparison, monkeypat
         call(monkeypatch, data, out, "default")
 
 
-def test_scores_that_are_no_cosines_have_no_querybank(comparison, monkeypatch):
+def test_scores_that_are_no_cosines_and_a_configuration_without_a_bank_are_refused(comparison, monkeypatch, capsys):
     data, out, config = comparison
-    with pytest.raises(peers_querybank.RunError, match="semantic_matching are no cosines"):
+    with pytest.raises(SystemExit):
         call(monkeypatch, data, out, config, "semantic_matching")
-    assert not list(out.glob("semantic_matching_with_querybank*"))
+    assert "invalid choice: 'semantic_matching'" in capsys.readouterr().err
+    with pytest.raises(peers_querybank.RunError, match="--config shapes has no querybank"):
+        call(monkeypatch, data, out, "shapes")
