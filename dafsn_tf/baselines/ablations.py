@@ -44,7 +44,8 @@ class Ablation:
 
 # An epoch is chosen by a score that the model learns: without words by sentences, without sentences by words, which of
 # all texts would take long. max and gpo pool regions of mixed7, whatever other layers the mean has: they are to be held
-# against image_mixed7.
+# against image_mixed7. Canonical directions are fitted over a frozen backbone: fine_tuned is to be held against
+# without_canonical.
 ABLATIONS = {
     ablation.name: ablation
     for ablation in (
@@ -92,6 +93,7 @@ ABLATIONS = {
         *(Ablation(f"sentence_{kind}", {"text.sentence_pooling": kind}) for kind in ("last", "mean", "max", "gpo")),
         *(Ablation(f"image_{kind}", {"image.global_pooling": kind}, INCEPTION) for kind in ("mean", "max", "gpo")),
         Ablation("image_mixed7", {"image.global_layer": "mixed7"}, FROZEN),
+        Ablation("fine_tuned", {"image.fine_tune_from": "mixed7"}, INCEPTION),
         Ablation("without_augmentation", {"image.augmentation": "none"}, FROZEN),
         Ablation("without_flip_averaging", {"image.flip_averaging": False}, FROZEN),
         Ablation("without_word_dropout", {"text.word_dropout": 0.0}),

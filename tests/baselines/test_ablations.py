@@ -99,6 +99,7 @@ def test_options_are_rows_where_they_can_tell_something():
     assert chosen["sentence_positives_same_class"].loss.sentence_positives == "same_class"
     assert chosen["without_augmentation"].image.augmentation == "none"
     assert not chosen["without_flip_averaging"].image.flip_averaging
+    assert chosen["fine_tuned"].image.trains_backbone
     assert chosen["constant_rate"].training.schedule == "constant"
     assert ablations_of(load_config("default"), 0)[1]["without_augmentation"] == "the full model is so"
     assert left_out["sentence_positives_pairs"] == "the full model is so"
