@@ -63,7 +63,7 @@ def shapes_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
-    """A few drawn scenes, and a run of one epoch on them: (data, run)."""
+    """A few drawn scenes, and a run of one epoch on them, with an adversary: (data, run)."""
     from dafsn_tf.config import load_config
     from dafsn_tf.data.prepare import prepare
     from dafsn_tf.data.sources import shapes
@@ -75,6 +75,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
         patch.setattr(shapes.read, "__defaults__", (0, {"train": 24, "validation": 8, "test": 9}))
         prepare("shapes", None, folder / "data")
     sizes = ["image.image_size=32", "model.dim=16", "text.embedding_dim=8"]
-    config = load_config("shapes", [*sizes, "training.batch_size=8", "training.epochs=1"])
+    play = ["training.batch_size=8", "training.epochs=1", "loss.adversarial_weight=0.1"]
+    config = load_config("shapes", [*sizes, *play])
     train(config, folder / "data", folder / "run", write=lambda line: None)
     return folder / "data", load_run(folder / "run")

@@ -41,6 +41,7 @@ TINY = [
     "training.batch_size=8",
     "training.epochs=3",
     "training.weight_decay=2",
+    "loss.adversarial_weight=0.1",
     "discriminator.hidden_dim=8",
     "evaluation.selection_images=8",  # of ten
 ]
