@@ -20,6 +20,7 @@ import difflib
 import json
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def _read_file(path: Path, problems: Problems) -> Iterator[Item]:
         yield item
 
 
+@lru_cache
 def _unknown(field: str) -> str:
     """Return in words that a field is none, with the known one that is written nearly so."""
     nearest = difflib.get_close_matches(field.lower(), _FIELDS, n=1, cutoff=0.8)
