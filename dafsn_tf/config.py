@@ -9,7 +9,6 @@ versions do not name.
 """
 
 import dataclasses
-import difflib
 import math
 import tomllib
 import types
@@ -20,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from dafsn_tf.errors import ConfigError
+from dafsn_tf.errors import ConfigError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -341,7 +340,7 @@ def load_config(preset_or_path: str | Path, overrides: Iterable[str] = ()) -> Co
     else:
         raise ConfigError(
             f"'{name}' is neither a preset nor a file. Presets: {', '.join(preset_names())}."
-            f"{_nearest(name, preset_names())}"
+            f"{did_you_mean(name, preset_names())}"
         )
     _keep_to_epochs(values, [_apply_override(values, override) for override in overrides])
     return Config.from_dict(values, where=name)
@@ -394,16 +393,9 @@ def _section_classes() -> dict[str, Any]:
     return typing.get_type_hints(Config)
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    matches = [other for other in known if name and (other.startswith(name) or name.startswith(other))]
-    matches = matches or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f" Did you mean '{matches[0]}'?" if matches else ""
-
-
 def _lookup(name: str, known: Mapping[str, Any], where: str) -> Any:
     if name not in known:
-        raise ConfigError(f"{where} has no '{name}'.{_nearest(name, known)} Known: {', '.join(known)}.")
+        raise ConfigError(f"{where} has no '{name}'.{did_you_mean(name, known)} Known: {', '.join(known)}.")
     return known[name]
 
 
@@ -428,7 +420,7 @@ def _convert(value: Any, expected: Any, where: str) -> Any:
     if typing.get_origin(expected) is Literal:
         choices = typing.get_args(expected)
         if value not in choices:
-            hint = _nearest(str(value), [str(choice) for choice in choices])
+            hint = did_you_mean(str(value), [str(choice) for choice in choices])
             raise ConfigError(f"{where} is {value!r}; it must be one of {', '.join(map(repr, choices))}.{hint}")
         return value
     if isinstance(expected, types.GenericAlias):

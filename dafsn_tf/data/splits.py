@@ -72,7 +72,8 @@ def complete_splits(items: Sequence[Item], seed: int) -> tuple[list[str], str]:
     for index, split in _draw(items, pool, missing, seed).items():
         splits[index] = split
     if not named:
-        return splits, f"drawn by seed {seed}: 80/10/10, stratified by class"
+        by_class = ", stratified by class" if any(item.labels for item in items) else ""
+        return splits, f"drawn by seed {seed}: 80/10/10{by_class}"
     return splits, f"as the source names them; {' and '.join(reversed(missing))} drawn from train by seed {seed}"
 
 

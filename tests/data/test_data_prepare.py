@@ -175,7 +175,7 @@ def test_splits_are_redrawn_by_seed_from_the_items_that_the_source_names(jsonl_s
     for seed in (1, 2):
         manifest = prepare("jsonl", source / "items.jsonl", tmp_path / f"{seed}", seed=seed, redraw_splits=True)
         assert [info.num_images for info in manifest.splits.values()] == [23, 3, 3]
-        assert manifest.split_origin == f"drawn by seed {seed}: 80/10/10, stratified by class"
+        assert manifest.split_origin == f"drawn by seed {seed}: 80/10/10"
         draws.append({split: frozenset(open_split(tmp_path / f"{seed}", split).ids) for split in lists})
         assert frozenset.union(*draws[-1].values()) == {identity for ids in lists.values() for identity in ids}
     assert draws[0]["test"] != draws[1]["test"]
@@ -186,7 +186,7 @@ def test_splits_are_drawn_from_what_can_be_used(jsonl_source, tmp_path):
     (source / "text.png").write_text("no picture")
     manifest = prepare("jsonl", source, tmp_path / "out")
     assert [info.num_images for info in manifest.splits.values()] == [1, 1, 1]
-    assert manifest.split_origin == "drawn by seed 0: 80/10/10, stratified by class"
+    assert manifest.split_origin == "drawn by seed 0: 80/10/10"
 
 
 def test_generated_items_keep_their_bytes_texts_boxes_and_mentions(tmp_path, monkeypatch, picture):

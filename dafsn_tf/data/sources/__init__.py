@@ -4,7 +4,6 @@ A reader is a module with `read(source, problems)`, a generator of `Item`s that 
 given by path and decoded later, in `dafsn_tf.data.prepare`. A new layout is a module here and a line in `LAYOUTS`.
 """
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from dafsn_tf.data.items import Item
 from dafsn_tf.data.problems import Problems
-from dafsn_tf.errors import DataError
+from dafsn_tf.errors import DataError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,5 @@ def find_layout(name: str) -> Layout:
     """
     layout = LAYOUTS.get(name.replace("_", "-"))
     if layout is None:
-        nearest = difflib.get_close_matches(name, LAYOUTS, n=1, cutoff=0.5)
-        hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
-        raise DataError(f"'{name}' is no known layout.{hint} Known: {', '.join(LAYOUTS)}.")
+        raise DataError(f"'{name}' is no known layout.{did_you_mean(name, LAYOUTS)} Known: {', '.join(LAYOUTS)}.")
     return layout
