@@ -1,7 +1,8 @@
-"""Two generated collections of different look and wording, as a user would bring them: pictures and a .jsonl file.
+"""Three generated collections of different look and wording, as a user would bring them: pictures and a .jsonl file.
 
     python benchmarks/own_collections.py faces DIRECTORY     cartoon faces, English texts
     python benchmarks/own_collections.py streets DIRECTORY   streets by day and night, German texts
+    python benchmarks/own_collections.py charts DIRECTORY    charts of made-up numbers, English texts
 
 `dafsn prepare jsonl` divides them, eight to one to one; `--split 320 40` lets the first 320 pictures train and the next
 40 validate, so that a small collection is judged by many other pictures.
@@ -18,6 +19,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFilter
 
 from dafsn_tf.data.output import new_folder
@@ -53,6 +59,29 @@ PAINT: dict[str, Colour] = {
     "weiß": (235, 235, 230),
 }
 NUMBERS = {1: "ein", 2: "zwei", 3: "drei"}
+
+INK = {
+    "blue": "tab:blue",
+    "orange": "tab:orange",
+    "green": "tab:green",
+    "red": "tab:red",
+    "purple": "tab:purple",
+    "black": "black",
+    "pink": "hotpink",
+    "grey": "grey",
+}
+PAPER = {
+    "white": "on white",
+    "lightyellow": "on a pale yellow ground",
+    "lavender": "on a lilac ground",
+    "#222222": "on a dark ground",
+}
+COUNTS = {3: "three", 4: "four", 5: "five", 6: "six", 7: "seven", 8: "eight"}
+TRENDS = {
+    1: ("rising", "going up", "that climbs", "with growing values"),
+    -1: ("falling", "going down", "that declines", "with shrinking values"),
+    0: ("flat", "without a trend", "that stays level"),
+}
 
 
 def face(chance: random.Random) -> tuple[Image.Image, list[str]]:
@@ -172,7 +201,76 @@ def street(chance: random.Random) -> tuple[Image.Image, list[str]]:
     return image.resize((SIDE, SIDE), Image.Resampling.LANCZOS).filter(ImageFilter.GaussianBlur(0.6)), texts
 
 
-SCENES: dict[str, Callable[[random.Random], tuple[Image.Image, list[str]]]] = {"faces": face, "streets": street}
+def chart(chance: random.Random) -> tuple[Image.Image, list[str]]:
+    """Return a chart of made-up numbers and two texts about it."""
+    kind = chance.choice(("bar", "line", "pie", "scatter", "area", "histogram"))
+    ink, paper = chance.choice(list(INK)), chance.choice(list(PAPER))
+    count, trend, grid = (
+        chance.choice(list(COUNTS)),
+        chance.choice(list(TRENDS)),
+        kind != "pie" and chance.random() < 0.4,
+    )
+    figure = Figure(figsize=(chance.choice((4, 5, 6)), chance.choice((3, 4))), dpi=80, facecolor=paper)
+    canvas, axes = FigureCanvasAgg(figure), figure.add_subplot(facecolor=paper)
+    if paper == "#222222":
+        axes.tick_params(colors="white")
+    lying = kind == "bar" and chance.random() < 0.3
+    _plot(axes, "lying bar" if lying else kind, INK[ink], count, trend, chance)
+    axes.grid(grid)
+    canvas.draw()
+
+    def text() -> str:
+        way, many = chance.choice(TRENDS[trend]), COUNTS[count]
+        said = chance.choice(
+            {
+                "bar": (
+                    f"a {ink} bar chart with {many} bars {way}",
+                    f"{many} {ink} bars{' lying on their side' * lying}, {way}",
+                    f"{'horizontal' if lying else 'vertical'} bars in {ink}, {many} of them",
+                ),
+                "line": (f"a {ink} line {way}", f"line plot in {ink}, {way}", f"a time series drawn in {ink} {way}"),
+                "area": (f"a filled {ink} area {way}", f"area chart in {ink}, {way}"),
+                "scatter": (f"{ink} dots, a cloud {way}", f"scatter plot of {ink} points {way}"),
+                "histogram": (
+                    f"a {ink} histogram shaped like a bell",
+                    f"distribution of values in {ink} with {'few' if count < 5 else 'many'} bins",
+                ),
+                "pie": (f"a pie in shades of {ink} cut in {many} slices", f"pie chart, {many} sectors, {ink}"),
+            }[kind]
+        )
+        said += chance.choice((" with grid lines", " over a grid")) if grid and chance.random() < 0.6 else ""
+        return said + (f" {PAPER[paper]}" if chance.random() < 0.6 else "")
+
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3]), [text(), text()]
+
+
+def _plot(axes: Axes, kind: str, colour: str, count: int, trend: int, chance: random.Random) -> None:
+    def values(number: int, noise: float) -> list[float]:
+        return [5 + trend * 6 * (at / (number - 1) - 0.5) + chance.gauss(0, noise) for at in range(number)]
+
+    if kind == "bar":
+        axes.bar(range(count), values(count, 0.4), color=colour)
+    elif kind == "lying bar":
+        axes.barh(range(count), values(count, 0.4), color=colour)
+    elif kind == "line":
+        axes.plot(values(30, 0.5), color=colour, linewidth=2.5)
+    elif kind == "area":
+        axes.fill_between(range(30), values(30, 0.3), color=colour)
+    elif kind == "scatter":
+        axes.scatter(range(60), values(60, 0.7), color=colour, s=18)
+    elif kind == "histogram":
+        axes.hist([chance.gauss(0, 1) for _ in range(400)], bins=5 * count, color=colour)
+    else:
+        fades = [0.75 * slice_ / count for slice_ in range(count)]  # towards white, slice by slice
+        shades = [tuple(part + fade * (1 - part) for part in to_rgb(colour)) for fade in fades]
+        axes.pie([chance.uniform(1, 3) for _ in range(count)], colors=shades)
+
+
+SCENES: dict[str, Callable[[random.Random], tuple[Image.Image, list[str]]]] = {
+    "faces": face,
+    "streets": street,
+    "charts": chart,
+}
 
 
 def write(name: str, out: Path, images: int, seed: int, split: tuple[int, int] | None = None) -> None:

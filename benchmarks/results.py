@@ -1,6 +1,6 @@
-"""Build RESULTS.md and the README's table from runs/*.json, and record a finished run as such a file.
+"""Build RESULTS.md and the tables of other documents from runs/*.json, and record a finished run as such a file.
 
-    python benchmarks/results.py                                   builds both (make results)
+    python benchmarks/results.py                                   builds all (make results)
     python benchmarks/results.py record NAME --evaluation FILE...  writes runs/NAME.json
     python benchmarks/results.py beside NAME --evaluation FILE...  prints new figures beside those of runs/NAME.json
 
@@ -13,17 +13,23 @@ made again.
 """
 
 import argparse
+import functools
 import json
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dafsn_tf.reporting.comparison import Interval
 
 HERE = Path(__file__).parent
-README = HERE.parent / "README.md"
-BEGIN, END = "<!-- make results -->\n", "<!-- end of make results -->\n"
+DOCUMENTS = (HERE.parent / "README.md", HERE.parent / "docs" / "evidence.md")  # with tables between the next two
+BEGIN, END = re.compile("<!-- make results: ([a-z]+) -->\\n"), "<!-- end of make results -->\n"
 TUNING = "tuning-"  # files of a comparison that tell which settings were tried
 COMPARED = {"Flickr8k": "compare-flickr8k", "Pascal Sentence, redrawn splits": "compare-pascal-sentence"}
 ABLATED = {
@@ -35,6 +41,30 @@ PARTS = (
     *("without_sentence", "without_words", "with_fused", "without_labels", "without_canonical", "without_querybank"),
     *("without_word_vectors", "without_added_words", "with_adversary"),
 )
+OWN = {
+    "cartoon faces, 320 to train on": "compare-faces-few",
+    "cartoon faces, 880": "compare-faces",
+    "streets with German texts, 320": "compare-streets-few",
+    "streets with German texts, 880": "compare-streets",
+    "emoji, 1316": "compare-emoji",
+    "photographs, 320": "compare-photos-few-scratch",
+    "photographs, 320, by `photographs`": "compare-photos-few",
+    "photographs with classes, 320": "compare-photos-classes",
+}
+PEERS_OF_OWN = ("cca", "cca_with_querybank", "semantic_matching")
+PLAYED = {  # where an adversary was tried: the table, without it, with it
+    "Flickr8k": ("ablate-flickr8k-parts", "full", "with_adversary"),
+    "Flickr8k, weight 1": ("ablate-flickr8k", "full", "adversary_weight_1"),
+    "Pascal Sentence, six splits": ("ablate-pascal-parts", "full", "with_adversary"),
+    "Pascal Sentence, six splits, weight 1": ("ablate-pascal-parts", "full", "adversary_weight_1"),
+    "an eighth of its pictures": ("ablate-pascal-few", "full", "with_adversary"),
+    "two fifths of its labels wrong": ("ablate-pascal-wrong-labels", "full", "with_adversary"),
+    "two fifths of its texts wrong": ("ablate-pascal-wrong-texts", "full", "with_adversary"),
+    "seven eighths without a partner": ("ablate-pascal-unpaired", "without_adversary", "weight_0.1"),
+    "seven eighths without a partner, weight 1": ("ablate-pascal-unpaired", "without_adversary", "full"),
+    "photographs with classes": ("ablate-photos-classes", "full", "with_adversary"),
+    "generated scenes, weight .02": ("ablate-shapes", "without_adversary", "full"),
+}
 WEIGHTS = (  # what published figures of Inception-v3 are of
     "Figures of Inception-v3 are of the weights of ../shared/data, which are estimates in part above mixed8: with the",
     "official file those of mixed9 and mixed10, which pascal-sentence reads, will be other ones.",
@@ -93,8 +123,27 @@ def results() -> str:
     return "\n".join(lines) + "\n"
 
 
-def readme() -> str:
-    """Return the text of README.md with its table of figures made anew."""
+def documents() -> dict[Path, str]:
+    """Return the texts of `DOCUMENTS` with their tables of figures made anew."""
+    tables = {
+        "figures": _collections,
+        "leads": lambda: _leads("DAFSN's MAP minus its", COMPARED, "dafsn"),
+        "parts": lambda: _leads("full model's MAP minus its", ABLATED, "full", PARTS),
+        "own": _own_collections,
+        "adversary": _adversaries,
+    }
+    made = {}
+    for path in DOCUMENTS:
+        before, *rest = BEGIN.split(path.read_text(encoding="utf-8"))
+        parts = [before]
+        for name, text in zip(rest[::2], rest[1::2], strict=True):
+            parts += [f"<!-- make results: {name} -->\n", "\n".join(tables[name]()), "\n", END, text.split(END)[1]]
+        made[path] = "".join(parts)
+    return made
+
+
+def _collections() -> list[str]:
+    """Return the figures of the collections as a table."""
     lines = [
         "| collection (test split) | protocol, fused score | MAP@all | text to image recall@1 / 10 | wall time |",
         "|---|---|---|---|---|",
@@ -109,10 +158,32 @@ def readme() -> str:
             f"| {run['name']}, {first['num_images']} images | {protocol} | {_average_map(run)} | {recall} | "
             f"{run['seconds'] / 60:.0f} min |"
         )
-    lines += ["", *_leads("DAFSN's MAP minus its", COMPARED, "dafsn")]
-    lines += ["", *_leads("full model's MAP minus its", ABLATED, "full", PARTS)]
-    before, rest = README.read_text(encoding="utf-8").split(BEGIN)
-    return before + BEGIN + "\n".join(lines) + "\n" + END + rest.split(END)[1]
+    return lines
+
+
+def _own_collections() -> list[str]:
+    """Return DAFSN's MAP on collections that no choice was made by, and how much it leads by, as a table."""
+    from dafsn_tf.reporting.comparison import average_precision, leads, picture_values
+
+    lines = [f"| collection | DAFSN's MAP | minus {' | minus '.join(PEERS_OF_OWN)} |", "|---|---" + "|---" * 3 + "|"]
+    for name, folder in OWN.items():
+        runs = _made(folder)
+        found = leads(runs)
+        figure = mean(picture_values(run, average_precision).mean() for run in runs if run["method"] == "dafsn")
+        cells = [_interval(found.get(peer)) for peer in PEERS_OF_OWN]
+        lines.append(f"| [{name}](../benchmarks/RESULTS.md#{folder}) | {figure:.3f} | {' | '.join(cells)} |")
+    return lines
+
+
+def _adversaries() -> list[str]:
+    """Return what an adversary gained wherever one was tried, as a table."""
+    from dafsn_tf.reporting.comparison import leads
+
+    lines = ["| setting | MAP with an adversary minus MAP without |", "|---|---|"]
+    for name, (folder, without, played) in PLAYED.items():
+        gain = leads(_made(folder), played)[without]
+        lines.append(f"| [{name}](../benchmarks/RESULTS.md#{folder}) | {_interval(gain)} |")
+    return lines
 
 
 def _leads(title: str, tables: dict[str, str], reference: str, rows: Sequence[str] = ()) -> list[str]:
@@ -130,9 +201,12 @@ def _leads(title: str, tables: dict[str, str], reference: str, rows: Sequence[st
     lines = [f"| {title} | {' | '.join(tables)} |", "|---|" + "---|" * len(tables)]
     for method in rows or sorted({method for column in columns for method in column}):
         found = [column.get(method) for column in columns]
-        cells = [f"{lead.mean:+.3f} ({lead.low:+.3f} to {lead.high:+.3f})" if lead else "" for lead in found]
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+        lines.append(f"| {method} | {' | '.join(map(_interval, found))} |")
     return lines
+
+
+def _interval(found: "Interval | None") -> str:
+    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})" if found else ""
 
 
 def _section_of(run: dict) -> Callable[[dict], list[str]]:
@@ -234,6 +308,7 @@ def _comparison(run: dict) -> list[str]:
     ]
 
 
+@functools.cache
 def _made(folder: str) -> list[dict]:
     """Return the runs of a folder."""
     return [json.loads(path.read_text()) for path in _files(folder) if not path.name.startswith(TUNING)]
@@ -370,7 +445,8 @@ def main() -> None:
             recorder.error("nothing to record: give --evaluation, --attention or both")
         record(options.name, options.evaluation, options.command, options.seconds, options.attention, options.note)
     (HERE / "RESULTS.md").write_text(results(), encoding="utf-8")
-    README.write_text(readme(), encoding="utf-8")
+    for path, text in documents().items():
+        path.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

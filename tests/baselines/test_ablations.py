@@ -173,11 +173,12 @@ def test_an_interrupted_ablation_goes_on(data, config, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_every_ablation_runs(data, config, tmp_path):
     config = dataclasses.replace(config, loss=dataclasses.replace(config.loss, adversarial_weight=0.1))
-    wanted = list(ablations_of(config, 3)[0])
-    regions = [name for name in wanted if name.startswith("regions_")]  # of which the stand-in has always one
-    found = ablate(data, tmp_path, config, only=[name for name in wanted if name not in regions])
-    assert [entry.split(" on ")[0] for entry in found.missing] == regions
-    assert [run["method"] for run in found.runs] == [name for name in wanted if name not in regions]
+    wanted = ablations_of(config, 3)[0]
+    # The stand-in for a frozen Inception-v3 has always one region, and cannot stand for one that learns.
+    left = [name for name, one in wanted.items() if name.startswith("regions_") or one.image.trains_backbone]
+    found = ablate(data, tmp_path, config, only=[name for name in wanted if name not in left])
+    assert [entry.split(" on ")[0] for entry in found.missing] == left
+    assert [run["method"] for run in found.runs] == [name for name in wanted if name not in left]
     table = ablation_table(found.runs, found.missing, found.skipped)
     assert all(f"| {run['method']} " in table for run in found.runs)
     gradients = {run["method"]: run["adversarial_gradient"] for run in found.runs}
