@@ -46,6 +46,7 @@ OWN = {
     "cartoon faces, 880": "compare-faces",
     "streets with German texts, 320": "compare-streets-few",
     "streets with German texts, 880": "compare-streets",
+    "charts, 320": "compare-charts-few",
     "emoji, 1316": "compare-emoji",
     "photographs, 320": "compare-photos-few-scratch",
     "photographs, 320, by `photographs`": "compare-photos-few",
