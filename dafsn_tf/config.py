@@ -155,7 +155,7 @@ class DiscriminatorConfig:
     inputs: Literal["global", "local", "both"] = "global"  # sentences and images | words and attended regions | both
     hidden_dim: Count = 256  # width of both hidden layers
     dropout: Share = 0.2
-    steps: Count = 1  # k, discriminator steps for each step of the encoders
+    steps: Count = 1  # k, discriminator steps for each step of the encoders; Goodfellow et al., NIPS 2014
     learning_rate: Positive = 1e-3
     beta_1: Share = 0.5  # Adam's first moment
 

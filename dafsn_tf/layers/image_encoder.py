@@ -26,7 +26,8 @@ class ImageEncoder(keras.layers.Layer):
         global_layer: Inception-v3's layer for the whole image, one or several, such as "mixed7+mixed8".
         region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
         dropout: share of backbone features dropped in training, [0, 1).
-        region_dropout: share of whole regions dropped in training, [0, 1): zero for the words, absent from a pooling.
+        region_dropout: share of whole regions dropped in training, [0, 1): zero for the words, absent from a pooling
+            (features dropped as sets: Chen et al., Learning the Best Pooling Strategy, CVPR 2021).
         global_pooling: the image feature is made from the backbone's "mean" of `global_layer`, or from the "max" or
             "gpo" of the regions (`FeaturePooling`).
         flip_averaging: whether, outside training, pixels are seen mirrored too and the features averaged.
