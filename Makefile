@@ -48,7 +48,7 @@ reproduce: $(INSTALLED) ## SET=flickr8k or pascal-sentence, SOURCE=its folder: t
 	$(BIN)/dafsn evaluate runs/$(SET) --data data/$(SET) --json runs/$(SET)/evaluation.json
 	$(BIN)/python benchmarks/results.py beside $(SET) --evaluation runs/$(SET)/evaluation.json
 
-results: $(INSTALLED) ## Build benchmarks/RESULTS.md from benchmarks/runs/*.json
+results: $(INSTALLED) ## Build benchmarks/RESULTS.md and other documents' tables from benchmarks/runs/*.json
 	$(BIN)/python benchmarks/results.py
 
 pins: ## Renew pins.txt from pyproject.toml

@@ -181,7 +181,7 @@ def _own_collections() -> list[str]:
 
 
 def _without_classes() -> list[str]:
-    """Return how DAFSN without labels stands to peers that learn no classes, on splits of Pascal Sentence, as a table."""
+    """Return how DAFSN without labels stands to peers that learn no classes, on Pascal Sentence, as a table."""
     from dafsn_tf.reporting.comparison import leads
 
     ours = [run for run in _made("ablate-pascal-parts") if run["method"] == "without_labels"]
