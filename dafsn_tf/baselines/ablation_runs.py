@@ -40,6 +40,7 @@ def ablate(
     seeds: Sequence[int] = (0,),
     only: Sequence[str] = (),
     config: Config | None = None,
+    at_most: int | None = None,
     write: Callable[[str], None] = print,
 ) -> Comparison:
     """Make the runs of the ablations that `out` lacks, and return all that it then holds of these collections.
@@ -50,6 +51,7 @@ def ablate(
         seeds: of each ablation.
         only: make the runs of these ablations alone, of `ABLATIONS`' names.
         config: the full model's configuration; by default the preset of the collection's layout, or `default`.
+        at_most: runs to make now: TensorFlow keeps 0.1 to 0.3 GB of every run that a process makes. None makes all.
         write: receives progress, a line at a time.
 
     Raises:
@@ -74,7 +76,7 @@ def ablate(
         return _record(task, configs[task.method], write)
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or ABLATIONS)]
-    return completed(tasks, asked, lambda task: configs[task.method], make, write, skipped)
+    return completed(tasks, asked, lambda task: configs[task.method], make, write, skipped, at_most=at_most)
 
 
 def _record(task: Task, config: Config, write: Callable[[str], None]) -> Record:

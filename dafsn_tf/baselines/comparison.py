@@ -43,6 +43,7 @@ def compare(
     only: Sequence[str] = (),
     tune_once: bool = False,
     config: Config | None = None,
+    at_most: int | None = None,
     write: Callable[[str], None] = print,
 ) -> Comparison:
     """Make the runs that `out` lacks, and return all that it then holds of these methods and collections.
@@ -57,6 +58,7 @@ def compare(
             else each split's validation images choose them anew.
         config: DAFSN's configuration; by default the preset of the collection's layout, or `default`. Its image and
             text sections say what features and words every method reads.
+        at_most: runs to make now: TensorFlow keeps 0.1 to 0.3 GB of every run that a process makes. None makes all.
         write: receives progress, a line at a time.
 
     Raises:
@@ -112,6 +114,7 @@ def compare(
         write,
         skipped,
         apart=", choices of settings apart",
+        at_most=at_most,
     )
     _refuse_other_inputs(done.runs, out)
     return done

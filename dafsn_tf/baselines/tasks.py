@@ -24,11 +24,13 @@ class Comparison:
         runs: contents of the runs' files.
         missing: runs that are still to be made, in words.
         skipped: methods that cannot run on a collection, with the reason.
+        left: how many runs were asked for and not made, being more than `at_most`.
     """
 
     runs: list[Record]
     missing: list[str]
     skipped: list[str]
+    left: int = 0
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def completed(
     write: Callable[[str], None],
     skipped: list[str],
     apart: str = "",
+    at_most: int | None = None,
 ) -> Comparison:
     """Make the runs that are asked for and not done, and return what there then is of all tasks.
 
@@ -121,6 +124,7 @@ def completed(
         write: receives progress, a line at a time.
         skipped: methods that cannot run, with the reason.
         apart: what the time left does not hold, in words that follow it.
+        at_most: runs to make now.
 
     Raises:
         RunError: a run was made with another configuration.
@@ -129,8 +133,9 @@ def completed(
     def read() -> list[Record]:
         return [read_record(task, config_of(task)) for task in tasks if task.file.exists()]
 
-    _make_runs(asked, read(), make, write, apart)
-    return Comparison(read(), [str(task) for task in tasks if not task.file.exists()], skipped)
+    _make_runs(asked, read(), make, write, apart, at_most)
+    left = sum(not task.file.exists() for task in asked)
+    return Comparison(read(), [str(task) for task in tasks if not task.file.exists()], skipped, left)
 
 
 def _make_runs(
@@ -139,11 +144,12 @@ def _make_runs(
     make: Callable[[Task], Record],
     write: Callable[[str], None],
     apart: str,
+    at_most: int | None,
 ) -> None:
-    """Make the runs of tasks that are not done, in their order; `found` tells how long such runs take."""
+    """Make the first runs of tasks that are not done, in their order; `found` tells how long such runs take."""
     tasks = [task for task in tasks if not task.file.exists()]
     seconds = {run["method"]: run["seconds"] for run in found}
-    for number, task in enumerate(tasks, start=1):
+    for number, task in enumerate(tasks[:at_most], start=1):
         write(f"[{number}/{len(tasks)}] {task}")
         began = time.monotonic()
         record = make(task)

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
+from dafsn_tf.cli.afresh import RUNS, go_on_afresh
 from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import ConfigError
@@ -83,6 +84,9 @@ def compare(
         only=only or (),
         tune_once=tune_once,
         config=named,
+        at_most=RUNS,
         write=say,
     )
+    if found.left:
+        go_on_afresh()
     typer.echo(comparison_table(found.runs, found.missing, found.skipped))

@@ -12,11 +12,11 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_LEVEL, _OURS = "TF_CPP_MIN_LOG_LEVEL", "3"
 _NOTICE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|[IW]\d{4} \d\d:\d\d:")
 
 
@@ -25,9 +25,14 @@ def quiet_tensorflow() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if _LEVEL in os.environ or "tensorflow" in sys.modules:
         return
-    os.environ[_LEVEL] = "3"
+    os.environ[_LEVEL] = _OURS
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     sys.meta_path.insert(0, _QuietImport())
+
+
+def as_it_was(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment for another process of ours, without the level that `quiet_tensorflow` may have set."""
+    return {name: value for name, value in environment.items() if (name, value) != (_LEVEL, _OURS)}
 
 
 class _QuietImport(importlib.abc.MetaPathFinder):
