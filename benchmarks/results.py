@@ -66,7 +66,7 @@ PLAYED = {  # where an adversary was tried: the table, without it, with it
     "seven eighths without a partner": ("ablate-pascal-unpaired", "without_adversary", "weight_0.1"),
     "seven eighths without a partner, weight 1": ("ablate-pascal-unpaired", "without_adversary", "full"),
     "photographs with classes": ("ablate-photos-classes", "full", "with_adversary"),
-    "Pascal Sentence, the plain form `dafsn_paper`": ("ablate-pascal-paper", "without_adversary", "full"),
+    "Pascal Sentence, three splits, the plain form `dafsn_paper`": ("ablate-pascal-paper", "without_adversary", "full"),
     "generated scenes, weight .02": ("ablate-shapes", "without_adversary", "full"),
 }
 WEIGHTS = (  # what published figures of Inception-v3 are of
