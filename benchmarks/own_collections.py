@@ -205,11 +205,8 @@ def chart(chance: random.Random) -> tuple[Image.Image, list[str]]:
     """Return a chart of made-up numbers and two texts about it."""
     kind = chance.choice(("bar", "line", "pie", "scatter", "area", "histogram"))
     ink, paper = chance.choice(list(INK)), chance.choice(list(PAPER))
-    count, trend, grid = (
-        chance.choice(list(COUNTS)),
-        chance.choice(list(TRENDS)),
-        kind != "pie" and chance.random() < 0.4,
-    )
+    count, trend = chance.choice(list(COUNTS)), chance.choice(list(TRENDS))
+    grid = kind != "pie" and chance.random() < 0.4
     figure = Figure(figsize=(chance.choice((4, 5, 6)), chance.choice((3, 4))), dpi=80, facecolor=paper)
     canvas, axes = FigureCanvasAgg(figure), figure.add_subplot(facecolor=paper)
     if paper == "#222222":

@@ -22,10 +22,15 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from dafsn_tf.reporting.comparison import Interval
+from dafsn_tf.reporting.comparison import (
+    Interval,
+    ablation_table,
+    average_precision,
+    comparison_table,
+    leads,
+    picture_values,
+)
 
 HERE = Path(__file__).parent
 DOCUMENTS = (HERE.parent / "README.md", HERE.parent / "docs" / "evidence.md")  # with tables between the next two
@@ -149,57 +154,44 @@ def documents() -> dict[Path, str]:
 
 def _collections() -> list[str]:
     """Return the figures of the collections as a table."""
-    lines = [
-        "| collection (test split) | protocol, fused score | MAP@all | text to image recall@1 / 10 | wall time |",
-        "|---|---|---|---|---|",
-    ]
+    rows = [("collection (test split)", "protocol, fused score", "MAP@all", "text to image recall@1 / 10", "wall time")]
     for run in _runs():
         if "evaluations" not in run:
             continue
         first = run["evaluations"][0]
         protocol = next(iter(first["protocols"]))
         recall = " / ".join(_fused(run, protocol, "text_to_image", f"recall@{k}") for k in (1, 10))
-        lines.append(
-            f"| {run['name']}, {first['num_images']} images | {protocol} | {_average_map(run)} | {recall} | "
-            f"{run['seconds'] / 60:.0f} min |"
-        )
-    return lines
+        name, minutes = f"{run['name']}, {first['num_images']} images", f"{run['seconds'] / 60:.0f} min"
+        rows.append((name, protocol, _average_map(run), recall, minutes))
+    return _table(rows)
 
 
 def _own_collections() -> list[str]:
     """Return DAFSN's MAP on collections that no choice was made by, and how much it leads by, as a table."""
-    from dafsn_tf.reporting.comparison import average_precision, leads, picture_values
-
-    lines = [f"| collection | DAFSN's MAP | minus {' | minus '.join(PEERS_OF_OWN)} |", "|---|---" + "|---" * 3 + "|"]
+    rows = [["collection", "DAFSN's MAP", *(f"minus {peer}" for peer in PEERS_OF_OWN)]]
     for name, folder in OWN.items():
         runs = _made(folder)
         found = leads(runs)
         figure = mean(picture_values(run, average_precision).mean() for run in runs if run["method"] == "dafsn")
-        cells = [_interval(found.get(peer)) for peer in PEERS_OF_OWN]
-        lines.append(f"| [{name}](../benchmarks/RESULTS.md#{folder}) | {figure:.3f} | {' | '.join(cells)} |")
-    return lines
+        rows.append([_linked(name, folder), f"{figure:.3f}", *(_interval(found.get(peer)) for peer in PEERS_OF_OWN)])
+    return _table(rows)
 
 
 def _without_classes() -> list[str]:
     """Return how DAFSN without labels stands to peers that learn no classes, on Pascal Sentence, as a table."""
-    from dafsn_tf.reporting.comparison import leads
-
     ours = [run for run in _made("ablate-pascal-parts") if run["method"] == "without_labels"]
     theirs = [run for run in _made("compare-pascal-sentence") if run["method"] in PEERS_WITHOUT_CLASSES]
-    lines = ["| DAFSN's MAP without labels minus its | Pascal Sentence, six splits |", "|---|---|"]
     found = leads(ours + theirs, "without_labels")
-    return lines + [f"| {method} | {_interval(found[method])} |" for method in PEERS_WITHOUT_CLASSES]
+    head = "DAFSN's MAP without labels minus its", "Pascal Sentence, six splits"
+    return _table([head, *((method, _interval(found[method])) for method in PEERS_WITHOUT_CLASSES)])
 
 
 def _adversaries() -> list[str]:
     """Return what an adversary gained wherever one was tried, as a table."""
-    from dafsn_tf.reporting.comparison import leads
-
-    lines = ["| setting | MAP with an adversary minus MAP without |", "|---|---|"]
+    rows = [("setting", "MAP with an adversary minus MAP without")]
     for name, (folder, without, played) in PLAYED.items():
-        gain = leads(_made(folder), played)[without]
-        lines.append(f"| [{name}](../benchmarks/RESULTS.md#{folder}) | {_interval(gain)} |")
-    return lines
+        rows.append((_linked(name, folder), _interval(leads(_made(folder), played)[without])))
+    return _table(rows)
 
 
 def _leads(title: str, tables: dict[str, str], reference: str, rows: Sequence[str] = ()) -> list[str]:
@@ -211,17 +203,24 @@ def _leads(title: str, tables: dict[str, str], reference: str, rows: Sequence[st
         reference: the method whose MAP it is.
         rows: methods in their order; all by name where none are given.
     """
-    from dafsn_tf.reporting.comparison import leads
-
     columns = [leads(_made(folder), reference) for folder in tables.values()]
-    lines = [f"| {title} | {' | '.join(tables)} |", "|---|" + "---|" * len(tables)]
-    for method in rows or sorted({method for column in columns for method in column}):
-        found = [column.get(method) for column in columns]
-        lines.append(f"| {method} | {' | '.join(map(_interval, found))} |")
-    return lines
+    methods = rows or sorted({method for column in columns for method in column})
+    cells = [[method, *(_interval(column.get(method)) for column in columns)] for method in methods]
+    return _table([[title, *tables], *cells])
 
 
-def _interval(found: "Interval | None") -> str:
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows, the head first, as a Markdown table."""
+    head, *others = (f"| {' | '.join(row)} |" for row in rows)
+    return [head, "|" + "---|" * len(rows[0]), *others]
+
+
+def _linked(name: str, folder: str) -> str:
+    """Return a name as docs/evidence.md links it to its table."""
+    return f"[{name}](../benchmarks/RESULTS.md#{folder})"
+
+
+def _interval(found: Interval | None) -> str:
     return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})" if found else ""
 
 
@@ -308,8 +307,6 @@ def _value(value: float | int | str | None) -> str:
 
 def _comparison(run: dict) -> list[str]:
     """Return the section of a folder of runs that `dafsn compare` or `dafsn ablate` made, with its table."""
-    from dafsn_tf.reporting.comparison import ablation_table, comparison_table
-
     folder, table, apart = (
         (run["ablation"], ablation_table, "")
         if "ablation" in run
