@@ -16,7 +16,7 @@ from keras import ops
 
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Cosines, Method, Scorer, Surroundings, epochs_of
+from dafsn_tf.baselines.method import Axis, Cosines, Method, Scorer, Surroundings, epochs_of
 from dafsn_tf.baselines.neural import Pairs, encode, share_a_class, train_epochs
 from dafsn_tf.layers import ModalityDiscriminator, unit_vectors
 from dafsn_tf.losses import discriminator_loss, label_loss, reversal_ramp
@@ -154,5 +154,6 @@ METHOD = Method(
     "acmr",
     fit,
     grid=tuple(Settings(weight, dropout) for weight in (0.3, 1.0, 3.0) for dropout in (0.2, 0.5)),
+    axes=(Axis(("structure_weight",), (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)), Axis(("dropout",), (0.0, 0.2, 0.5, 0.7))),
     needs_labels=True,
 )

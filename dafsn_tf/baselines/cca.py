@@ -10,7 +10,7 @@ import numpy as np
 
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Cosines, Method, Scorer, Surroundings
+from dafsn_tf.baselines.method import Axis, Cosines, Method, Scorer, Surroundings
 from dafsn_tf.models.canonical_correlation import Reduction, Whitening, canonical_directions
 
 
@@ -70,5 +70,10 @@ METHOD = Method(
         Settings(256, 4.0, vector_weight=2.0),
         Settings(1024, 1.0, vector_weight=1.0, image_ridge=0.03, text_ridge=0.3),
         *(Settings(1024, 1.0, vector_weight=1.0, image_ridge=ridge, text_ridge=ridge) for ridge in (0.3, 1.0, 3.0)),
+    ),
+    axes=(
+        Axis(("image_ridge", "text_ridge"), (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
+        Axis(("power",), (0.5, 1.0, 2.0, 4.0, 8.0)),
+        Axis(("vector_weight",), (0.0, 0.5, 1.0, 2.0, 4.0)),
     ),
 )

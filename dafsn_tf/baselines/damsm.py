@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings, epochs_of
+from dafsn_tf.baselines.method import Axis, Method, Scorer, Surroundings, epochs_of
 from dafsn_tf.baselines.package_model import run_scores, trained_run
 from dafsn_tf.config import LEAST_BATCHES, Config, load_config
 
@@ -79,4 +79,5 @@ METHOD = Method(
     "damsm",
     fit,
     grid=tuple(Settings(gamma3, decay) for gamma3 in (10.0, 16.0) for decay in (0.0, 0.3, 2.0)),
+    axes=(Axis(("gamma3",), (4.0, 6.5, 10.0, 16.0, 25.0, 40.0)), Axis(("weight_decay",), (0.0, 0.3, 2.0, 10.0))),
 )

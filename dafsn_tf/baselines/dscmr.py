@@ -15,7 +15,7 @@ from keras import ops
 
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Cosines, Method, Scorer, Surroundings, epochs_of
+from dafsn_tf.baselines.method import Axis, Cosines, Method, Scorer, Surroundings, epochs_of
 from dafsn_tf.baselines.neural import Pairs, encode, share_a_class, train_epochs
 from dafsn_tf.layers import unit_vectors
 
@@ -141,6 +141,11 @@ METHOD = Method(
             Settings(weight, 0.7, vectors)
             for weight, vectors in ((0.1, 1.0), (1.0, 1.0), (1.0, 2.0), (3.0, 1.0), (3.0, 2.0))
         ),
+    ),
+    axes=(
+        Axis(("discrimination_weight",), (1e-3, 0.01, 0.1, 1.0, 3.0, 10.0, 30.0)),
+        Axis(("vector_weight",), (0.0, 0.5, 1.0, 2.0, 4.0)),
+        Axis(("dropout",), (0.0, 0.5, 0.7, 0.8)),
     ),
     needs_labels=True,
 )

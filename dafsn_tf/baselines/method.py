@@ -1,7 +1,7 @@
 """What a method of the comparison is."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ import numpy as np
 from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.evaluation.scoring import sentence_scores
 
-BUDGET = 6  # settings that every method may try on validation, no method more; the best of them once more, see `longer`
+GRID = 6  # settings of every method's grid
+BUDGET = 12  # settings that a method may try, with those beyond its grid; the best of them once more, see `longer`
 
 Scorer = Callable[[Split], np.ndarray]  # scores (N, B) of all texts and images of a split, larger is better
 
@@ -45,6 +46,28 @@ class Surroundings:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """A line along which settings can be moved.
+
+    Attributes:
+        names: fields that hold one value together, most often one field.
+        values: that they may hold, in order.
+    """
+
+    names: tuple[str, ...]
+    values: tuple[float, ...]
+
+    def neighbours(self, settings: Any) -> Iterator[Any]:
+        """Yield settings one step to either side; none where they do not stand on the line."""
+        held = {getattr(settings, name) for name in self.names}
+        if len(held) == 1 and (value := held.pop()) in self.values:
+            place = self.values.index(value)
+            for step in (place - 1, place + 1):
+                if 0 <= step < len(self.values):
+                    yield replace(settings, **dict.fromkeys(self.names, self.values[step]))
+
+
+@dataclass(frozen=True)
 class Method:
     """A peer of DAFSN.
 
@@ -52,18 +75,21 @@ class Method:
         name: as the command line names it.
         fit: takes the training and the validation split, settings, seed and surroundings; returns a scorer. It reads no
             other split.
-        grid: settings tried on validation, `BUDGET` at most.
+        grid: settings tried on validation, `GRID` of them.
+        axes: along which the best of the grid is moved as long as validation likes that better, so that no method is
+            held at an end of its grid; see `tuning.tune`.
         needs_labels: whether it learns from classes.
     """
 
     name: str
     fit: Callable[[Split, Split, Any, int, Surroundings], Scorer]
     grid: tuple[Any, ...]
+    axes: tuple[Axis, ...] = ()
     needs_labels: bool = False
 
-    def number(self, settings: Any) -> int:
-        """Return the place of settings among those that are tried, from 1."""
-        return (*self.grid, settings).index(settings) + 1
+    def neighbours(self, settings: Any) -> list[Any]:
+        """Return the settings one step away along an axis."""
+        return [neighbour for axis in self.axes for neighbour in axis.neighbours(settings)]
 
 
 def epochs_of(settings: Any, steps: int) -> int:

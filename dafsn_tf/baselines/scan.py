@@ -14,7 +14,7 @@ from keras import ops
 
 from dafsn_tf.baselines.hinge import hinge_loss
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings, epochs_of
+from dafsn_tf.baselines.method import Axis, Method, Scorer, Surroundings, epochs_of
 from dafsn_tf.baselines.neural import Pairs, encode, stepped_adam, train_epochs, word_embedding
 from dafsn_tf.data.pipeline import trim_padding
 from dafsn_tf.evaluation.scoring import word_scores
@@ -143,4 +143,8 @@ METHOD = Method(
     "scan",
     fit,
     grid=tuple(Settings(rate, warmup) for rate in (1e-3, 2e-3, 4e-3) for warmup in (1 / 6, 0.5)),
+    axes=(
+        Axis(("learning_rate",), (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3)),
+        Axis(("warmup",), (0.0, 1 / 18, 1 / 6, 0.5, 1.0)),
+    ),
 )

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from dafsn_tf.baselines.bags import BagsOfWords
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings
+from dafsn_tf.baselines.method import Axis, Method, Scorer, Surroundings
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ METHOD = Method(
             Settings(strength, sharpness=2.0, vector_weight=weight)
             for strength, weight in ((0.0001, 0.0), (0.0003, 0.0), (0.0001, 0.5), (0.0003, 0.5), (0.0003, 1.0))
         ),
+    ),
+    axes=(
+        Axis(("image_strength",), (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01)),
+        Axis(("vector_weight",), (0.0, 0.5, 1.0, 2.0, 4.0)),
+        Axis(("sharpness",), (0.5, 1.0, 2.0, 4.0)),
     ),
     needs_labels=True,
 )

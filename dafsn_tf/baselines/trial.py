@@ -1,5 +1,6 @@
 """One run of the comparison: a method, a collection, a seed."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -71,8 +72,8 @@ class Trials:
         return Fitted(settings, scorer, time.monotonic() - began)
 
     def _surroundings(self, method: Method, settings: Any, seed: int) -> Surroundings:
-        folder = self.out / f"{method.name}-{self.collection}-setting{method.number(settings)}-{seed}"
-        return Surroundings(folder, self.write)
+        digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+        return Surroundings(self.out / f"{method.name}-{self.collection}-{digest}-{seed}", self.write)
 
     def peer(self, method: Method, seed: int) -> dict[str, Any]:
         """Return the record of a peer's run with the settings that validation chooses, or has chosen before."""

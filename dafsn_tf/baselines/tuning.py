@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Method, Scorer, Surroundings, longer
+from dafsn_tf.baselines.method import BUDGET, Method, Scorer, Surroundings, longer
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.errors import RunError
 from dafsn_tf.files import write_json
@@ -44,17 +44,19 @@ def tune(
     file: Path,
     surroundings: Callable[[Any, int], Surroundings],
 ) -> tuple[Any, Fitted | None]:
-    """Return the settings of a method's grid that validation likes best; of equals the first.
+    """Return the settings that validation likes best; of equals the first.
 
-    Those are tried once more with twice the training, and stay so where validation likes that better: how long a method
-    must train depends on the collection, and a grid that is trained too briefly is no even race.
+    All of the method's grid are tried, then what lies one step from the best of them along one of the method's axes,
+    and so on from what is better, until nothing near is better or `BUDGET` settings were tried. The best are tried once
+    more with twice the training, and stay so where validation likes that better. A grid that ends too early, or is
+    trained too briefly for a collection, is no even race.
 
     With them comes what was fitted with them and `SEED`, unless that was done before, and `file` tells of it alone.
 
     Every setting tried is written to `file` at once, so that an interrupted choice goes on.
 
     Args:
-        method: with at most `BUDGET` settings in its grid.
+        method: with its grid and axes.
         train: its training split.
         validation: the split that chooses.
         inputs: what features and words are, see `Inputs.describe`.
@@ -70,14 +72,15 @@ def tune(
         if state["inputs"] != inputs:
             raise RunError(f"{file} was chosen on other features or words; name another folder by --out.")
     best: Fitted | None = None
-    tries = len(method.grid) + (longer(method.grid[0]) is not None)
+    most = (BUDGET if method.axes else len(method.grid)) + (longer(method.grid[0]) is not None)
 
     def value_of(settings: Any) -> float:
         nonlocal best
         with suppress(_Untried):
             return _tried(state, settings)
         here, began = surroundings(settings, SEED), time.monotonic()
-        here.write(f"{method.name}: setting {method.number(settings)} of {tries} on validation, {settings}")
+        number = len(state["tried"]) + 1
+        here.write(f"{method.name}: setting {number} of at most {most} on validation, {settings}")
         scorer = method.fit(train, validation, settings, SEED, here)
         value, seconds = validation_value(scorer, validation), round(time.monotonic() - began, 1)
         if value > max((tried["validation"] for tried in state["tried"]), default=-math.inf):
@@ -121,10 +124,13 @@ def check_choice(method: Method, settings: dict[str, Any], file: Path) -> None:
 
 def _choice(method: Method, value_of: Callable[[Any], float]) -> Any:
     """Return the settings of the largest value; of equals the first."""
-    values = [value_of(settings) for settings in method.grid]
-    chosen = method.grid[values.index(max(values))]
-    more = longer(chosen)
-    return more if more is not None and value_of(more) > max(values) else chosen
+    values = {settings: value_of(settings) for settings in method.grid}
+    best = max(values, key=values.__getitem__)
+    while near := [settings for settings in method.neighbours(best) if settings not in values][: BUDGET - len(values)]:
+        values |= {settings: value_of(settings) for settings in near}
+        best = max(values, key=values.__getitem__)
+    more = longer(best)
+    return more if more is not None and value_of(more) > values[best] else best
 
 
 def _same(settings: Any, stored: dict[str, Any]) -> bool:

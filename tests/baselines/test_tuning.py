@@ -7,7 +7,7 @@ import pytest
 
 from dafsn_tf.baselines import METHODS
 from dafsn_tf.baselines.inputs import Inputs
-from dafsn_tf.baselines.method import Method, Surroundings
+from dafsn_tf.baselines.method import BUDGET, Axis, Method, Surroundings
 from dafsn_tf.baselines.trial import Trials
 from dafsn_tf.baselines.tuning import check_choice, tune
 from dafsn_tf.errors import DataError, RunError
@@ -54,7 +54,7 @@ def test_validation_chooses_with_seed_0_and_of_equals_the_first(toy_split, tmp_p
     assert stored["chosen"] == {"size": 0.0}
     assert stored["tried"][1]["validation"] == 1
     assert stored["tried"][0]["validation"] < 0.9
-    assert "setting 2 of 4" in lines[1]
+    assert "setting 2 of at most 4" in lines[1]
     validation = toy_split("validation", images=12)
     np.testing.assert_array_equal(fitted.scorer(validation), METHOD.fit(None, None, settings, 0, None)(validation))
 
@@ -80,10 +80,59 @@ def test_the_best_setting_is_tried_once_more_with_twice_the_training(toy_split, 
     assert (settings.size, settings.epochs, settings.min_steps) == (1.0, *expected)
     assert (fitted.settings if fitted else None) == settings
     assert [size for size, _ in FITS] == [9.0, 1.0, 3.0, 0.0 if better else 2.0]
-    assert ["setting 1 of 4" in lines[0], "setting 4 of 4" in lines[-1]] == [True, True]
+    assert ["setting 1 of at most 4" in lines[0], "setting 4 of at most 4" in lines[-1]] == [True, True]
     FITS.clear()
     assert choose(toy_split, tmp_path / "t.json", method)[0] == settings
     assert FITS == []
+
+
+def reached(toy_split, file, best, start=(3.0, 4.0), steps=12, noise=3.0):
+    """Return the settings that a walk from a grid of `start` comes to, where the noise is least at `best`."""
+
+    def distant(train, validation, settings, seed, surroundings):
+        return fit(train, validation, Noise(noise * abs(settings.size - best)), seed, surroundings)
+
+    grid = tuple(Noise(size) for size in start)
+    method = Method("stub", distant, grid=grid, axes=(Axis(("size",), tuple(map(float, range(steps)))),))
+    settings, fitted = choose(toy_split, file, method)
+    check_choice(method, asdict(settings), file)
+    assert fitted is None or fitted.settings == settings
+    return settings.size, [tried["settings"]["size"] for tried in json.loads(file.read_text())["tried"]]
+
+
+def test_the_best_of_the_grid_is_moved_along_its_axes_while_that_is_better(toy_split, tmp_path):
+    assert reached(toy_split, tmp_path / "inside.json", 3.0) == (3.0, [3.0, 4.0, 2.0])
+    assert reached(toy_split, tmp_path / "below.json", 1.0) == (1.0, [3.0, 4.0, 2.0, 1.0, 0.0])
+    assert reached(toy_split, tmp_path / "end.json", 0.0) == (0.0, [3.0, 4.0, 2.0, 1.0, 0.0])
+    assert reached(toy_split, tmp_path / "above.json", 6.0) == (6.0, [3.0, 4.0, 5.0, 6.0, 7.0])
+    assert reached(toy_split, tmp_path / "off.json", 6.0, start=(3.5, 20.0)) == (3.5, [3.5, 20.0])
+
+
+def test_a_walk_ends_with_the_budget(toy_split, tmp_path):
+    size, tried = reached(toy_split, tmp_path / "t.json", 16.0, steps=40, start=(4.0, 5.0), noise=0.2)
+    assert len(tried) == BUDGET
+    assert size == tried[-1] < 16
+
+
+def test_an_axis_moves_the_fields_that_it_names_together():
+    @dataclass(frozen=True)
+    class Pair:
+        first: float
+        second: float
+
+    axis = Axis(("first", "second"), (1.0, 2.0, 5.0))
+    assert list(axis.neighbours(Pair(2.0, 2.0))) == [Pair(1.0, 1.0), Pair(5.0, 5.0)]
+    assert list(axis.neighbours(Pair(1.0, 1.0))) == [Pair(2.0, 2.0)]
+    assert list(axis.neighbours(Pair(1.0, 2.0))) == list(axis.neighbours(Pair(3.0, 3.0))) == []
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_axis_of_a_peer_runs_through_its_grid(name):
+    method = METHODS[name]
+    assert method.axes
+    for axis in method.axes:
+        assert list(axis.values) == sorted(set(axis.values))
+        assert any(list(axis.neighbours(settings)) for settings in method.grid)
 
 
 def test_an_interrupted_choice_goes_on(toy_split, tmp_path):
@@ -165,6 +214,5 @@ def test_tuning_never_opens_the_test_split(name, prepared, config, small, tmp_pa
         trials.peer(method, seed=1)
     (file,) = tmp_path.glob("tuning-*.json")
     stored = json.loads(file.read_text())
-    tried = len(set(method.grid)) + (name in TRAINED)  # equal settings are tried once, the best with twice the epochs
-    assert len(stored["tried"]) == tried
+    assert len(set(method.grid)) < len(stored["tried"]) <= BUDGET + (name in TRAINED)
     assert "chosen" in stored
