@@ -1,6 +1,7 @@
 """`dafsn prepare`: native layouts to record files."""
 
 from collections import defaultdict
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,8 +38,15 @@ def prepare(
     from dafsn_tf.data.prepare import prepare as prepare_collection
     from dafsn_tf.data.prepare import read_problems
 
-    with _progress_bar() as bar:
-        task = bar.add_task("pictures", total=None)
+    bar = _progress_bar()
+    with ExitStack() as shown:
+
+        def progress(done: int, total: int) -> None:
+            if not bar.tasks:  # a source that cannot be read gets a message and no bar
+                shown.enter_context(bar)
+                bar.add_task("pictures")
+            bar.update(bar.task_ids[0], completed=done, total=total)
+
         manifest = prepare_collection(
             name,
             source,
@@ -50,7 +58,7 @@ def prepare(
             image_side=image_side,
             max_pixels=max_pixels,
             force=force,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     _print_summary(manifest, read_problems(out), out)
 

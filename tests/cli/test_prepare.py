@@ -41,6 +41,12 @@ def test_errors_reach_the_caller_and_leave_nothing(jsonl_source, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_source_that_is_not_read_shows_no_bar(tmp_path):
+    result = run("flikr8k", "--source", tmp_path, "--out", tmp_path / "out")
+    assert isinstance(result.exception, DataError)
+    assert result.output == ""
+
+
 def test_force_replaces(jsonl_source, tmp_path):
     source = jsonl_source([{"image": "1.png", "texts": ["A"]}])
     arguments = ("jsonl", "--source", source, "--out", tmp_path / "out")
