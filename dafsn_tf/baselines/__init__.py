@@ -1,10 +1,9 @@
 """Peers of DAFSN, run on the same frozen features and the same words; `compare` runs them all, `ablate` its ablations.
 
-The budget of tuning is one for all: the `GRID` (six) settings of a method, tried on the validation split with seed 0,
-anew for each collection and each split of one; from the best of them along the method's axes as long as that is better,
-`BUDGET` (twelve) settings at most; and the best once more with twice the training. The choice is stored, every seed
-uses it, and the test split is opened once a run, after it. DAFSN runs with its preset, which was chosen by hand on
-validation.
+The budget of tuning is one for all: at most `BUDGET` (ten) settings a method, tried on the validation split with seed
+0, anew for each collection and each split of one: a grid, then from its best along the method's axes as long as that is
+better; and the best once more with twice the training. The choice is stored, every seed uses it, and the test split is
+opened once a run, after it. DAFSN runs with its preset, which was chosen by hand on validation.
 
 | method | what it is | learns from |
 |---|---|---|
@@ -20,8 +19,8 @@ validation.
 from dafsn_tf.baselines.ablation_runs import ablate
 from dafsn_tf.baselines.ablations import ABLATIONS
 from dafsn_tf.baselines.comparison import NAMES, compare
-from dafsn_tf.baselines.method import BUDGET, GRID
+from dafsn_tf.baselines.method import BUDGET
 from dafsn_tf.baselines.methods import METHODS
 from dafsn_tf.baselines.tasks import Comparison
 
-__all__ = ["ABLATIONS", "BUDGET", "GRID", "METHODS", "NAMES", "Comparison", "ablate", "compare"]
+__all__ = ["ABLATIONS", "BUDGET", "METHODS", "NAMES", "Comparison", "ablate", "compare"]

@@ -153,7 +153,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "acmr",
     fit,
-    grid=tuple(Settings(weight, dropout) for weight in (0.3, 1.0, 3.0) for dropout in (0.2, 0.5)),
+    grid=tuple(Settings(weight, dropout) for weight in (0.3, 1.0) for dropout in (0.2, 0.5)),
     axes=(Axis(("structure_weight",), (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)), Axis(("dropout",), (0.0, 0.2, 0.5, 0.7))),
     needs_labels=True,
 )

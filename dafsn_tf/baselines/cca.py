@@ -69,7 +69,7 @@ METHOD = Method(
         Settings(128, 2.0, vector_weight=2.0),
         Settings(256, 4.0, vector_weight=2.0),
         Settings(1024, 1.0, vector_weight=1.0, image_ridge=0.03, text_ridge=0.3),
-        *(Settings(1024, 1.0, vector_weight=1.0, image_ridge=ridge, text_ridge=ridge) for ridge in (0.3, 1.0, 3.0)),
+        *(Settings(1024, 1.0, vector_weight=1.0, image_ridge=ridge, text_ridge=ridge) for ridge in (0.3, 1.0)),
     ),
     axes=(
         Axis(("image_ridge", "text_ridge"), (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),

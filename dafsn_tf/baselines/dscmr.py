@@ -137,10 +137,7 @@ METHOD = Method(
     fit,
     grid=(
         Settings(1e-3, 0.5, 1.0),
-        *(
-            Settings(weight, 0.7, vectors)
-            for weight, vectors in ((0.1, 1.0), (1.0, 1.0), (1.0, 2.0), (3.0, 1.0), (3.0, 2.0))
-        ),
+        *(Settings(weight, 0.7, vectors) for weight, vectors in ((0.1, 1.0), (1.0, 1.0), (1.0, 2.0), (3.0, 1.0))),
     ),
     axes=(
         Axis(("discrimination_weight",), (1e-3, 0.01, 0.1, 1.0, 3.0, 10.0, 30.0)),

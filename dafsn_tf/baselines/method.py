@@ -11,8 +11,7 @@ import numpy as np
 from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.evaluation.scoring import sentence_scores
 
-GRID = 6  # settings of every method's grid
-BUDGET = 12  # settings that a method may try, with those beyond its grid; the best of them once more, see `longer`
+BUDGET = 10  # settings that every method may try on validation, no method more; the best once more, see `longer`
 
 Scorer = Callable[[Split], np.ndarray]  # scores (N, B) of all texts and images of a split, larger is better
 
@@ -75,9 +74,8 @@ class Method:
         name: as the command line names it.
         fit: takes the training and the validation split, settings, seed and surroundings; returns a scorer. It reads no
             other split.
-        grid: settings tried on validation, `GRID` of them.
-        axes: along which the best of the grid is moved as long as validation likes that better, so that no method is
-            held at an end of its grid; see `tuning.tune`.
+        grid: settings that validation tries first.
+        axes: along which the best of them is moved as long as validation likes that better, see `tuning.tune`.
         needs_labels: whether it learns from classes.
     """
 

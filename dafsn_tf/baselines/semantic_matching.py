@@ -56,12 +56,8 @@ def _sharpened(posteriors: np.ndarray, power: float) -> np.ndarray:
 METHOD = Method(
     "semantic_matching",
     fit,
-    grid=(
-        Settings(0.001),
-        *(
-            Settings(strength, sharpness=2.0, vector_weight=weight)
-            for strength, weight in ((0.0001, 0.0), (0.0003, 0.0), (0.0001, 0.5), (0.0003, 0.5), (0.0003, 1.0))
-        ),
+    grid=tuple(
+        Settings(strength, sharpness=2.0, vector_weight=weight) for strength in (1e-4, 3e-4) for weight in (0.0, 0.5)
     ),
     axes=(
         Axis(("image_strength",), (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01)),

@@ -98,7 +98,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "vsepp",
     fit,
-    grid=tuple(Settings(rate, warmup) for rate in (1e-3, 2e-3, 4e-3) for warmup in (1 / 6, 0.5)),
+    grid=tuple(Settings(rate, warmup) for rate in (1e-3, 2e-3) for warmup in (1 / 6, 0.5)),
     axes=(
         Axis(("learning_rate",), (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3)),
         Axis(("warmup",), (0.0, 1 / 18, 1 / 6, 0.5, 1.0)),

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dafsn_tf.baselines import GRID, METHODS
+from dafsn_tf.baselines import BUDGET, METHODS
 from dafsn_tf.baselines.method import Cosines, Surroundings
 from dafsn_tf.evaluation.metrics import chance
 from dafsn_tf.evaluation.protocols import selection_metrics
@@ -24,9 +24,8 @@ def fitted(method, toy_split, small, seed=0, epochs=2, **kind):
 
 
 def test_every_peer_has_the_same_budget():
-    assert {name: len(method.grid) for name, method in METHODS.items()} == dict.fromkeys(METHODS, GRID)
     for method in METHODS.values():
-        assert len(set(method.grid)) == GRID
+        assert len(method.grid) == len(set(method.grid)) <= BUDGET // 2  # what is left can be walked
         assert type(method.grid[0]).__dataclass_params__.frozen
 
 
