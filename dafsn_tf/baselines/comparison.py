@@ -15,6 +15,7 @@ from pathlib import Path
 from dafsn_tf.baselines.methods import METHODS
 from dafsn_tf.baselines.tasks import (
     Comparison,
+    Made,
     Record,
     Task,
     collection_name,
@@ -58,7 +59,8 @@ def compare(
             else each split's validation images choose them anew.
         config: DAFSN's configuration; by default the preset of the collection's layout, or `default`. Its image and
             text sections say what features and words every method reads.
-        at_most: runs to make now: TensorFlow keeps 0.1 to 0.3 GB of every run that a process makes. None makes all.
+        at_most: no run begins when so many models have been trained: TensorFlow keeps 0.1 to 0.3 GB of every model that
+            a process trains. None makes all.
         write: receives progress, a line at a time.
 
     Raises:
@@ -100,10 +102,12 @@ def compare(
             chosen_on = run.get("settings_chosen_on", task.collection)  # not told by a version that chose on each
             check_choice(METHODS[task.method], run["settings"], tuning_file(out, task.method, chosen_on))
 
-    def make(task: Task) -> Record:
+    def make(task: Task) -> Made:
         here = trials(task.data)
         _refuse_other_inputs([*found.values(), {"inputs": here.description}], out)
-        return here.dafsn(task.seed) if task.method == "dafsn" else here.peer(METHODS[task.method], task.seed)
+        before = here.models
+        run = here.dafsn(task.seed) if task.method == "dafsn" else here.peer(METHODS[task.method], task.seed)
+        return run, here.models - before
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or methods)]
     done = completed(

@@ -14,6 +14,7 @@ from dafsn_tf.errors import DataError, RunError
 from dafsn_tf.files import write_json
 
 Record = dict[str, Any]  # contents of a run's JSON, see `record.run_record`
+Made = tuple[Record, int]  # a run, and how many models were trained for it and the choice of its settings
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Comparison:
         runs: contents of the runs' files.
         missing: runs that are still to be made, in words.
         skipped: methods that cannot run on a collection, with the reason.
-        left: how many runs were asked for and not made, being more than `at_most`.
+        left: how many runs were asked for and not made, `at_most` models having been trained.
     """
 
     runs: list[Record]
@@ -108,7 +109,7 @@ def completed(
     tasks: Sequence[Task],
     asked: Sequence[Task],
     config_of: Callable[[Task], Config | None],
-    make: Callable[[Task], Record],
+    make: Callable[[Task], Made],
     write: Callable[[str], None],
     skipped: list[str],
     apart: str = "",
@@ -120,11 +121,11 @@ def completed(
         tasks: all of a comparison.
         asked: those to make.
         config_of: what a task's run must have been made with, see `read_record`.
-        make: makes a run and returns its record.
+        make: makes a run and returns its record, and how many models it trained for it.
         write: receives progress, a line at a time.
         skipped: methods that cannot run, with the reason.
         apart: what the time left does not hold, in words that follow it.
-        at_most: runs to make now.
+        at_most: no run begins when so many models have been trained.
 
     Raises:
         RunError: a run was made with another configuration.
@@ -141,7 +142,7 @@ def completed(
 def _make_runs(
     tasks: Sequence[Task],
     found: Sequence[Record],
-    make: Callable[[Task], Record],
+    make: Callable[[Task], Made],
     write: Callable[[str], None],
     apart: str,
     at_most: int | None,
@@ -149,10 +150,14 @@ def _make_runs(
     """Make the first runs of tasks that are not done, in their order; `found` tells how long such runs take."""
     tasks = [task for task in tasks if not task.file.exists()]
     seconds = {run["method"]: run["seconds"] for run in found}
-    for number, task in enumerate(tasks[:at_most], start=1):
+    trained = 0
+    for number, task in enumerate(tasks, start=1):
+        if at_most is not None and trained >= at_most:
+            break
         write(f"[{number}/{len(tasks)}] {task}")
         began = time.monotonic()
-        record = make(task)
+        record, models = make(task)
+        trained += models
         write_json(task.file, record)
         seconds[task.method] = record["seconds"]
         usual = sum(seconds.values()) / len(seconds)

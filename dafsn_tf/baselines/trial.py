@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dafsn_tf.baselines.inputs import Inputs, Split
-from dafsn_tf.baselines.method import Method, Surroundings
+from dafsn_tf.baselines.method import Method, Surroundings, longer
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.baselines.package_model import run_scores, trained_run
 from dafsn_tf.baselines.record import run_record
@@ -39,6 +39,7 @@ class Trials:
         chooser: "Trials | None" = None,
     ) -> None:
         self.data, self.config, self.out, self.write, self.chooser = data, config, out, write, chooser
+        self._models = 0
         self.collection = collection_name(Manifest.read(data))
         self.inputs = Inputs(data, config)
         self.description = self.inputs.describe()
@@ -50,6 +51,11 @@ class Trials:
     @cached_property
     def _validation(self) -> Split:
         return self.inputs.open("validation")
+
+    @property
+    def models(self) -> int:
+        """How many models were trained by epochs, for choices of settings too, those of the chooser's included."""
+        return self._models + (self.chooser.models if self.chooser else 0)
 
     def _choose(self, method: Method) -> tuple[Any, Fitted | None]:
         file = tuning_file(self.out, method.name, self.collection)
@@ -72,6 +78,7 @@ class Trials:
         return Fitted(settings, scorer, time.monotonic() - began)
 
     def _surroundings(self, method: Method, settings: Any, seed: int) -> Surroundings:
+        self._models += longer(settings) is not None
         digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
         return Surroundings(self.out / f"{method.name}-{self.collection}-{digest}-{seed}", self.write)
 
@@ -97,6 +104,7 @@ class Trials:
 
     def dafsn(self, seed: int) -> dict[str, Any]:
         """Return the record of DAFSN's run, which stands in a run folder of its own."""
+        self._models += 1
         run = trained_run(self.config, self.data, self.out / f"dafsn-{self.collection}-{seed}", seed, self.write)
         result, began = run.info["result"], time.monotonic()
         test = self.inputs.open("test")

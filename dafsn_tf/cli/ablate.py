@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.afresh import RUNS, go_on_afresh
+from dafsn_tf.cli.afresh import MODELS, go_on_afresh
 from dafsn_tf.cli.compare import named_config
 from dafsn_tf.cli.console import check_inputs, say
 
@@ -34,7 +34,7 @@ def ablate(
     from dafsn_tf import baselines
     from dafsn_tf.reporting.comparison import ablation_table
 
-    found = baselines.ablate(data, out, seeds=seeds or (0,), only=only or (), config=full, at_most=RUNS, write=say)
+    found = baselines.ablate(data, out, seeds=seeds or (0,), only=only or (), config=full, at_most=MODELS, write=say)
     if found.left:
         go_on_afresh()
     typer.echo(ablation_table(found.runs, found.missing, found.skipped))

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from dafsn_tf.cli.quiet import as_it_was
 
-RUNS = 8  # that a process makes of a comparison; each leaves behind 0.1 to 0.3 GB
+MODELS = 8  # trained in a process of a comparison before the next run begins; each leaves behind 0.1 to 0.3 GB
 
 
 def go_on_afresh() -> NoReturn:

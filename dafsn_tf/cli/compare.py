@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperCommand
 
-from dafsn_tf.cli.afresh import RUNS, go_on_afresh
+from dafsn_tf.cli.afresh import MODELS, go_on_afresh
 from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import ConfigError
@@ -84,7 +84,7 @@ def compare(
         only=only or (),
         tune_once=tune_once,
         config=named,
-        at_most=RUNS,
+        at_most=MODELS,
         write=say,
     )
     if found.left:

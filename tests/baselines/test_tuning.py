@@ -152,19 +152,37 @@ def test_an_interrupted_choice_goes_on(toy_split, tmp_path):
     assert FITS == []
 
 
-def test_what_was_fitted_for_the_choice_is_not_fitted_again(toy_split, tmp_path, monkeypatch):
-    splits = {name: toy_split(name, images=12) for name in ("train", "validation")}
+def trials_of(toy_split, monkeypatch, out):
+    """Return trials on toy splits, which are not read from a collection."""
     monkeypatch.setattr(Trials, "__init__", lambda self: None)
+    trials = Trials()
+    out.mkdir()
+    splits = {f"_{name}": toy_split(name, images=12) for name in ("train", "validation")}
+    vars(trials).update(out=out, collection="toy", description={}, write=[].append, chooser=None, _models=0, **splits)
+    return trials
+
+
+def test_what_was_fitted_for_the_choice_is_not_fitted_again(toy_split, tmp_path, monkeypatch):
     for seed, fits in ((0, 3), (1, 4)):
-        trials = Trials()
-        trials.out, trials.collection, trials.description = tmp_path / str(seed), "toy", {}
-        trials.out.mkdir()
-        trials.write, trials.chooser = [].append, None
-        vars(trials).update(_train=splits["train"], _validation=splits["validation"])
+        trials = trials_of(toy_split, monkeypatch, tmp_path / str(seed))
         FITS.clear()
         assert trials.fit(METHOD, seed).settings is METHOD.grid[1]
         assert len(FITS) == fits
         assert FITS[-1] == ((3.0, 0) if seed == 0 else (0.0, 1))
+        assert trials.models == 0  # none is trained by epochs
+
+
+def test_models_trained_are_counted_with_those_of_the_choice(toy_split, tmp_path, monkeypatch):
+    method = Method("stub", fit, grid=(Trained(9.0), Trained(1.0), Trained(3.0)))
+    chooser = trials_of(toy_split, monkeypatch, tmp_path / "first")
+    chooser.fit(method, 0)
+    assert chooser.models == 4  # the best is tried once more
+    trials = trials_of(toy_split, monkeypatch, tmp_path / "second")
+    trials.chooser = chooser
+    trials.fit(method, 0)
+    assert trials.models == 5
+    chooser.fit(method, 1)
+    assert chooser.models == 5
 
 
 def test_a_choice_made_on_other_features_is_refused(toy_split, tmp_path):

@@ -66,4 +66,4 @@ def test_a_comparison_goes_on_afresh_while_runs_are_left(monkeypatch, command):
     result = CliRunner().invoke(app, ["--data", "a", "--out", "o"])
     assert result.exit_code == 0
     assert "Still missing:\n- x on toy, seed 0" in result.output
-    assert limits == [afresh.RUNS] * 2
+    assert limits == [afresh.MODELS] * 2
