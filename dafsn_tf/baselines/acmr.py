@@ -28,6 +28,7 @@ class Settings:
 
     structure_weight: float = 1.0  # alpha, of the triplet term
     dropout: float = 0.5  # on image vectors
+    vector_weight: float = 0.0  # of pre-trained word vectors beside tf-idf, see `BagsOfWords`
     label_weight: float = 1.0  # beta
     adversarial_weight: float = 0.1  # of the reversed gradient, times Ganin's ramp; the ramp alone reaches 1
     margin: float = 1.0  # mu, between distances of unit vectors, in [0, 2]
@@ -111,7 +112,7 @@ def _mean_of(values: Any, counted: Any, axis: int) -> Any:
 def fit(train: Split, validation: Split, settings: Settings, seed: int, surroundings: Surroundings) -> Scorer:
     """Return the scorer of the best epoch, cosines in the common subspace."""
     keras.utils.set_random_seed(seed)
-    bags = BagsOfWords(train)
+    bags = BagsOfWords(train, settings.vector_weight)
     sentences = bags.sentences(train)
     model = ACMR(train.labels.shape[1], settings)
     pairs = Pairs(train, settings.batch_size, seed)
@@ -153,7 +154,11 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "acmr",
     fit,
-    grid=tuple(Settings(weight, dropout) for weight in (0.3, 1.0) for dropout in (0.2, 0.5)),
-    axes=(Axis(("structure_weight",), (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)), Axis(("dropout",), (0.0, 0.2, 0.5, 0.7))),
+    grid=tuple(Settings(weight, vector_weight=vectors) for weight in (0.3, 1.0) for vectors in (0.0, 1.0)),
+    axes=(
+        Axis(("structure_weight",), (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)),
+        Axis(("vector_weight",), (0.0, 0.5, 1.0, 2.0, 4.0)),
+        Axis(("dropout",), (0.0, 0.2, 0.5, 0.7)),
+    ),
     needs_labels=True,
 )
