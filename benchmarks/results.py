@@ -19,7 +19,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -43,6 +43,10 @@ ABLATED = {
     "the same with words, no querybank": "ablate-pascal-words",
     "photographs with classes": "ablate-photos-classes",
 }
+LEARNED = {  # where canonical directions were left out, and the peers beside
+    "Flickr8k": ("ablate-flickr8k-parts", "compare-flickr8k"),
+    "Pascal Sentence, six splits": ("ablate-pascal-parts", "compare-pascal-sentence"),
+}
 PARTS = (
     *("without_sentence", "without_words", "with_fused", "without_labels", "without_canonical", "without_querybank"),
     *("without_word_vectors", "without_added_words", "with_adversary"),
@@ -62,6 +66,7 @@ PEERS_OF_OWN = ("cca", "cca_with_querybank", "semantic_matching")
 PEERS_WITHOUT_CLASSES = ("cca", "cca_with_querybank", "damsm", "vsepp", "scan")  # DAMSM masks other pairs of a class
 PLAYED = {  # where an adversary was tried: the table, without it, with it
     "Flickr8k": ("ablate-flickr8k-parts", "full", "with_adversary"),
+    "Flickr8k, a reversed gradient": ("ablate-flickr8k", "full", "adversary_gradient_reversal"),
     "Flickr8k, weight 1": ("ablate-flickr8k", "full", "adversary_weight_1"),
     "Pascal Sentence, six splits": ("ablate-pascal-parts", "full", "with_adversary"),
     "Pascal Sentence, six splits, weight 1": ("ablate-pascal-parts", "full", "adversary_weight_1"),
@@ -139,6 +144,7 @@ def documents() -> dict[Path, str]:
         "leads": lambda: _leads("DAFSN's MAP minus its", COMPARED, "dafsn"),
         "parts": lambda: _leads("full model's MAP minus its", ABLATED, "full", PARTS),
         "unlabelled": _without_classes,
+        "learned": _without_canonical,
         "own": _own_collections,
         "adversary": _adversaries,
     }
@@ -179,19 +185,53 @@ def _own_collections() -> list[str]:
 
 def _without_classes() -> list[str]:
     """Return how DAFSN without labels stands to peers that learn no classes, on Pascal Sentence, as a table."""
-    ours = [run for run in _made("ablate-pascal-parts") if run["method"] == "without_labels"]
-    theirs = [run for run in _made("compare-pascal-sentence") if run["method"] in PEERS_WITHOUT_CLASSES]
-    found = leads(ours + theirs, "without_labels")
+    found = _part_beside_peers("without_labels", "ablate-pascal-parts", "compare-pascal-sentence")
     head = "DAFSN's MAP without labels minus its", "Pascal Sentence, six splits"
-    return _table([head, *((method, _interval(found[method])) for method in PEERS_WITHOUT_CLASSES)])
+    return _table([head, *((peer, _interval(found[peer])) for peer in PEERS_WITHOUT_CLASSES)])
+
+
+def _without_canonical() -> list[str]:
+    """Return how DAFSN stands to its peers without what it has of CCA, as a table."""
+    columns = [_part_beside_peers("without_canonical", *folders) for folders in LEARNED.values()]
+    rows = [[peer, *(_interval(column.get(peer)) for column in columns)] for peer in sorted({*columns[0], *columns[1]})]
+    return _table([["DAFSN's MAP without canonical directions minus its", *LEARNED], *rows])
+
+
+def _part_beside_peers(method: str, ablation: str, comparison: str) -> dict[str, Interval]:
+    """Return by how much the MAP of an ablation is above that of each peer of a comparison."""
+    ours = [run for run in _made(ablation) if run["method"] == method]
+    theirs = [run for run in _made(comparison) if run["method"] != "dafsn"]
+    return leads(ours + theirs, method)
 
 
 def _adversaries() -> list[str]:
-    """Return what an adversary gained wherever one was tried, as a table."""
-    rows = [("setting", "MAP with an adversary minus MAP without")]
+    """Return what an adversary gained, hid and moved wherever one was tried, as a table."""
+    probed, moved = "a fresh probe is right, without and with", "its share of the gradient, first, middle, last epoch"
+    rows = [("setting", "MAP with an adversary minus MAP without", probed, moved)]
     for name, (folder, without, played) in PLAYED.items():
-        rows.append((_linked(name, folder), _interval(leads(_made(folder), played)[without])))
+        runs = _made(folder)
+        lead = _interval(leads(runs, played)[without])
+        right = (mean(_probe(run) for run in runs if run["method"] == method) for method in (without, played))
+        shares = zip(*(_shares(run) for run in runs if run["method"] == played), strict=True)
+        rows.append((_linked(name, folder), lead, *(_percent(values) for values in (right, map(mean, shares)))))
     return _table(rows)
+
+
+def _probe(run: dict) -> float:
+    """Return how often a classifier with a hidden layer tells a run's held-out texts from images."""
+    return run["modality_gap"]["probe_accuracy"]
+
+
+def _shares(run: dict) -> tuple[float, float, float]:
+    """Return the norm of the adversary's gradient over that of the other losses', in three epochs."""
+    ratios = [
+        ours / others for ours, others in zip(run["adversarial_gradient"], run["retrieval_gradient"], strict=True)
+    ]
+    return ratios[0], ratios[len(ratios) // 2], ratios[-1]
+
+
+def _percent(values: Iterable[float]) -> str:
+    return ", ".join(f"{100 * value:.0f}" for value in values) + " %"
 
 
 def _leads(title: str, tables: dict[str, str], reference: str, rows: Sequence[str] = ()) -> list[str]:

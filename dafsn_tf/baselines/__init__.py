@@ -13,7 +13,7 @@ opened once a run, after it. DAFSN runs with its preset, which was chosen by han
 | `dscmr` | label space, discrimination and modality invariance, shared last layer | classes, pairs |
 | `vsepp` | GRU and pooled image, hinge over the hardest negative | pairs |
 | `scan` | words attend to regions, hinge over the hardest negative | pairs |
-| `damsm` | DAFSN's model without adversary and labels, AttnGAN's training | pairs |
+| `damsm` | DAFSN's model without adversary and labels, AttnGAN's training | pairs, classes as masks |
 """
 
 from dafsn_tf.baselines.ablation_runs import ablate

@@ -4,7 +4,7 @@ OUT/
   METHOD-COLLECTION-SEED.json      a run: settings, validation value, test metrics, values of each query
   tuning-METHOD-COLLECTION.json    the settings tried on validation and the choice
   dafsn-COLLECTION-SEED/           DAFSN's run folder
-  damsm-COLLECTION-settingK-SEED/  DAMSM's
+  damsm-COLLECTION-SETTINGS-SEED/  DAMSM's, by a digest of its settings
 """
 
 import json

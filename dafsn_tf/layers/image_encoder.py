@@ -22,14 +22,18 @@ class ImageEncoder(keras.layers.Layer):
         dim: D.
         backbone: "inception_v3" or "small_cnn".
         image_size: height and width in pixels.
-        region_layer: Inception-v3's layer for regions, "mixed7", "mixed8" or "mixed10".
-        global_layer: Inception-v3's layer for the whole image, one or several, such as "mixed7+mixed8".
-        region_grid: side of the grid that regions are averaged to; 0 keeps the layer's own.
+        region_layer: Inception-v3's layer for regions, "mixed7" (17 x 17 regions; AttnGAN's "mixed_6e", Xu et al., CVPR
+            2018), "mixed8" or "mixed10".
+        global_layer: Inception-v3's layer for the whole image, "mixed10" in AttnGAN; of several, such as
+            "mixed7+mixed8", the averages stand side by side (multi-level features: Hariharan et al., Hypercolumns,
+            CVPR 2015).
+        region_grid: side of the grid that regions are averaged to, this package's own; 0 keeps the layer's, as AttnGAN
+            does.
         dropout: share of backbone features dropped in training, [0, 1).
         region_dropout: share of whole regions dropped in training, [0, 1): zero for the words, absent from a pooling
             (features dropped as sets: Chen et al., Learning the Best Pooling Strategy, CVPR 2021).
         global_pooling: the image feature is made from the backbone's "mean" of `global_layer`, or from the "max" or
-            "gpo" of the regions (`FeaturePooling`).
+            "gpo" of the regions (`FeaturePooling`; the three are compared by Chen et al., CVPR 2021).
         flip_averaging: whether, outside training, pixels are seen mirrored too and the features averaged.
         fine_tune_from: first block of Inception-v3 that is trained, see `Backbone`; "none" freezes all.
         include_backbone: whether pixels can be encoded.

@@ -32,7 +32,8 @@ class WordRegionAttention(keras.layers.Layer):
     Args:
         gamma1: sharpness of the attention over regions.
         gamma2: sharpness of pooling over words.
-        word_pooling: "log_mean_exp", "log_sum_exp" (as published; favours long texts) or "mean".
+        word_pooling: "log_sum_exp" (Eq 10; favours long texts), "mean" (SCAN's AVG form, Lee et al., ECCV 2018) or
+            "log_mean_exp", which is this package's own: Eq 10 less log(T) / gamma2, between the two.
         max_elements: largest (B, texts, T, R) block held at once; more texts are taken in chunks, recomputed in the
             backward pass.
         direction: "words_to_regions", "regions_to_words" or "both".
