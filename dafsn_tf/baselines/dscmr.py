@@ -128,7 +128,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
         return texts, encode(model.encode_images, split.image_vectors[:, 0])
 
     scorer = Cosines(embed)
-    train_epochs(model, step, pairs, epochs_of(settings, pairs.steps), scorer, validation, surroundings.write)
+    train_epochs(model, optimizer, step, pairs, epochs_of(settings, pairs.steps), scorer, validation, surroundings)
     return scorer
 
 

@@ -1,5 +1,6 @@
 """How the neural peers are trained: pairs drawn as DAFSN's are, epochs chosen on validation."""
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,8 +11,9 @@ import tensorflow as tf
 from keras import ops
 from scipy.sparse import issparse
 
+from dafsn_tf.baselines.halfway import STORE_EVERY, Halfway, restore, store
 from dafsn_tf.baselines.inputs import Split
-from dafsn_tf.baselines.method import Scorer
+from dafsn_tf.baselines.method import Scorer, Surroundings
 from dafsn_tf.data.pipeline import epoch_plan
 from dafsn_tf.data.word_vectors import initial_embeddings
 from dafsn_tf.evaluation.protocols import selection_metrics, selection_value, takes_the_place
@@ -47,40 +49,55 @@ class Pairs:
 
 def train_epochs(
     model: Any,
+    optimizer: Any,
     step: Callable[[np.ndarray, np.ndarray, np.ndarray, float], Any],
     pairs: Pairs,
     epochs: int,
     scorer: Scorer,
     validation: Split,
-    write: Callable[[str], None],
+    surroundings: Surroundings,
 ) -> None:
     """Train a model and leave it with the weights of the epoch that validation chooses, as it chooses DAFSN's.
 
+    Every minute or so it is stored where training stands; one that was interrupted goes on from there.
+
     Args:
         model: a Keras layer or model.
+        optimizer: that `step` moves it by.
         step: learns from texts, images and variants (indices) and the epochs done so far, a fraction; returns the loss.
         pairs: batches of an epoch.
         epochs: how many.
         scorer: scores by the model as it stands.
         validation: chooses the epoch; its `evaluation.selection_texts` and `selection_tolerance` are DAFSN's too.
-        write: receives a line an epoch.
+        surroundings: its folder holds where training stands, while it lasts; a line is written an epoch.
     """
-    choice = validation.config.evaluation
+    choice, file = validation.config.evaluation, surroundings.folder / "halfway.npz"
     validation = validation.first_texts(choice.selection_texts)
     has_classes, images = validation.collection.has_classes, len(validation.records)
-    best, weights, began = -np.inf, model.get_weights(), time.monotonic()
-    for epoch in range(epochs):
+    now = Halfway(0, -np.inf, model.get_weights())
+    if file.exists():
+        step(*next(iter(pairs(0))), 0.0)  # a step makes every variable; their values are then those that were stored
+        now = restore(file, [*model.variables, *optimizer.variables])
+    first, began = now.epochs, time.monotonic()
+    stored = began
+    for epoch in range(first, epochs):
         losses = [step(*batch, epoch + number / pairs.steps) for number, batch in enumerate(pairs(epoch))]
         value = validation_value(scorer, validation)
-        if not epoch or takes_the_place(value, best, choice.selection_tolerance, has_classes, images):
-            weights = model.get_weights()
-        best = max(best, value)
-        left = (time.monotonic() - began) * (epochs - epoch - 1) / (epoch + 1)
-        write(
-            f"  epoch {epoch + 1}/{epochs}  loss {float(np.mean(losses)):.3f}  validation {value:.3f} "
-            f"(best {best:.3f})  {left / 60:.1f} min left"
+        chosen = now.chosen
+        if not epoch or takes_the_place(value, now.best, choice.selection_tolerance, has_classes, images):
+            chosen = model.get_weights()
+        now = Halfway(epoch + 1, max(now.best, value), chosen)
+        if time.monotonic() - stored >= STORE_EVERY and now.epochs < epochs:
+            store(file, now, [*model.variables, *optimizer.variables])
+            stored = time.monotonic()
+        left = (time.monotonic() - began) * (epochs - now.epochs) / (now.epochs - first)
+        surroundings.write(
+            f"  epoch {now.epochs}/{epochs}  loss {float(np.mean(losses)):.3f}  validation {value:.3f} "
+            f"(best {now.best:.3f})  {left / 60:.1f} min left"
         )
-    model.set_weights(weights)
+    model.set_weights(now.chosen)
+    if file.exists():
+        shutil.rmtree(file.parent)
 
 
 def share_a_class(labels: Any) -> Any:

@@ -135,7 +135,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
         words, regions = encode(encode_texts, word_ids), encode(encode_images, split.features.regions[:, 0])
         return word_scores(relevance, words, word_ids.numpy() != 0, regions, max_elements=_SCORED)
 
-    train_epochs(model, step, pairs, epochs, score, validation, surroundings.write)
+    train_epochs(model, optimizer, step, pairs, epochs, score, validation, surroundings)
     return score
 
 

@@ -91,7 +91,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
         return sentences, encode(model.encode_images, split.image_vectors[:, 0])
 
     scorer = Cosines(embed)
-    train_epochs(model, step, pairs, epochs, scorer, validation, surroundings.write)
+    train_epochs(model, optimizer, step, pairs, epochs, scorer, validation, surroundings)
     return scorer
 
 

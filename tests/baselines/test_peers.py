@@ -66,6 +66,29 @@ def test_pairs_show_every_image_once_with_one_of_its_texts(toy_split):
     assert next(pairs(1))[1].tolist() != images[:10].tolist()
 
 
+@pytest.mark.parametrize("name", ["acmr", "dscmr", "vsepp", "scan"])
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(name, toy_split, small, tmp_path, monkeypatch):
+    monkeypatch.setattr("dafsn_tf.baselines.neural.STORE_EVERY", 0.0)
+    method = small(METHODS[name], epochs=4, learning_rate=1e-2)
+    train, validation = toy_split("train"), toy_split("validation", images=30)
+
+    def fit(folder, write):
+        return method.fit(train, validation, method.grid[0], 0, Surroundings(folder, write))(validation)
+
+    def stop(line):
+        if "epoch 2/4" in line:
+            raise KeyboardInterrupt
+
+    lines = []
+    expected = fit(tmp_path / "whole", lambda line: None)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tmp_path / "halves", stop)
+    assert [file.name for file in (tmp_path / "halves").iterdir()] == ["halfway.npz"]
+    np.testing.assert_allclose(fit(tmp_path / "halves", lines.append), expected, rtol=0, atol=1e-5)
+    assert [line.split("loss")[0].strip() for line in lines] == ["epoch 3/4", "epoch 4/4"]
+    assert list(tmp_path.iterdir()) == []  # what was stored is not kept
+
+
 class Numbered:
     """Batches of an epoch, each of which is its number."""
 
@@ -97,7 +120,8 @@ def test_the_best_epoch_stays(toy_split):
         return relevant * [0, 1, -1][int(layer.get_weights()[0].item())]
 
     seen, texts = [], []
-    train_epochs(layer, step, Numbered(2), 3, scorer, validation, lines.append)
+    around = Surroundings(Path("unused"), lines.append)
+    train_epochs(layer, None, step, Numbered(2), 3, scorer, validation, around)
     assert texts == [6, 6, 6]  # one of each image's two, as the configuration's epochs are chosen
     assert layer.get_weights()[0].item() == 1
     assert seen == [0, 0.5, 1, 1.5, 2, 2.5]
@@ -124,5 +148,6 @@ def test_epochs_that_validation_cannot_tell_apart_are_chosen_among_as_dafsns_are
     def scorer(split):
         return (split.text_labels @ split.labels.T) * [0, 1, 1, -1][int(layer.get_weights()[0].item())]
 
-    train_epochs(layer, step, Numbered(1), 4, scorer, validation, lambda line: None)
+    around = Surroundings(Path("unused"), lambda line: None)
+    train_epochs(layer, None, step, Numbered(1), 4, scorer, validation, around)
     assert layer.get_weights()[0].item() == kept
