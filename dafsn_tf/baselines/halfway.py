@@ -30,7 +30,7 @@ class Halfway:
 def store(file: Path, halfway: Halfway, variables: Sequence[Any]) -> None:
     """Write where a training stands, with all variables of its model (seeds of dropout too) and optimizer."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {f"variable_{number}": np.asarray(variable) for number, variable in enumerate(variables)}
+    arrays: dict[str, Any] = {f"variable_{number}": np.asarray(variable) for number, variable in enumerate(variables)}
     arrays |= {f"chosen_{number}": array for number, array in enumerate(halfway.chosen)}
     with written_aside(file) as aside, aside.open("wb") as stream:
         np.savez(stream, epochs=halfway.epochs, best=halfway.best, **arrays)
