@@ -1,9 +1,9 @@
 """Peers of DAFSN, run on the same frozen features and the same words; `compare` runs them all, `ablate` its ablations.
 
-The budget of tuning is one for all: at most `BUDGET` (ten) settings a method, tried on the validation split with seed
-0, anew for each collection and each split of one: a grid, then from its best along the method's axes as long as that is
-better; and the best once more with twice the training. The choice is stored, every seed uses it, and the test split is
-opened once a run, after it. DAFSN runs with its preset, which was chosen by hand on validation.
+The budget of tuning is one for all: at most `BUDGET` (sixteen) settings a method, tried on the validation split with
+seed 0, anew for each collection and each split of one: a grid, then what lies beside its best along the method's axes,
+as long as that is better; and the best once more with twice the training. The choice is stored, every seed uses it, and
+the test split is opened once a run, after it. DAFSN runs with its preset, which was chosen by hand on validation.
 
 | method | what it is | learns from |
 |---|---|---|

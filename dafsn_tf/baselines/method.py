@@ -11,7 +11,7 @@ import numpy as np
 from dafsn_tf.baselines.inputs import Split
 from dafsn_tf.evaluation.scoring import sentence_scores
 
-BUDGET = 10  # settings that every method may try on validation, no method more; the best once more, see `longer`
+BUDGET = 16  # settings that every method may try on validation, no method more; the best once more, see `longer`
 
 Scorer = Callable[[Split], np.ndarray]  # scores (N, B) of all texts and images of a split, larger is better
 

@@ -56,11 +56,9 @@ def _sharpened(posteriors: np.ndarray, power: float) -> np.ndarray:
 METHOD = Method(
     "semantic_matching",
     fit,
-    grid=tuple(
-        Settings(strength, sharpness=2.0, vector_weight=weight) for strength in (1e-4, 3e-4) for weight in (0.0, 0.5)
-    ),
+    grid=tuple(Settings(strength, sharpness=2.0, vector_weight=0.5) for strength in (1e-4, 1e-3, 0.01)),
     axes=(
-        Axis(("image_strength",), (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01)),
+        Axis(("image_strength",), (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)),
         Axis(("vector_weight",), (0.0, 0.5, 1.0, 2.0, 4.0)),
         Axis(("sharpness",), (0.5, 1.0, 2.0, 4.0)),
     ),

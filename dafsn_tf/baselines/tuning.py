@@ -46,10 +46,10 @@ def tune(
 ) -> tuple[Any, Fitted | None]:
     """Return the settings that validation likes best; of equals the first.
 
-    All of the method's grid are tried, then what lies one step from the best of them along one of the method's axes,
-    and so on from what is better, until nothing near is better or `BUDGET` settings were tried. The best are tried once
-    more with twice the training, and stay so where validation likes that better. A grid that ends too early, or is
-    trained too briefly for a collection, is no even race.
+    All of the method's grid are tried, then, one after another, what lies a step beside the best of them along one of
+    the method's axes, and so on beside what is better, until nothing there is better or `BUDGET` settings were tried.
+    The best are tried once more with twice the training, and stay so where validation likes that better. A grid that
+    ends too early, or is trained too briefly for a collection, is no even race.
 
     With them comes what was fitted with them and `SEED`, unless that was done before, and `file` tells of it alone.
 
@@ -126,8 +126,8 @@ def _choice(method: Method, value_of: Callable[[Any], float]) -> Any:
     """Return the settings of the largest value; of equals the first."""
     values = {settings: value_of(settings) for settings in method.grid}
     best = max(values, key=values.__getitem__)
-    while near := [settings for settings in method.neighbours(best) if settings not in values][: BUDGET - len(values)]:
-        values |= {settings: value_of(settings) for settings in near}
+    while len(values) < BUDGET and (near := [beside for beside in method.neighbours(best) if beside not in values]):
+        values[near[0]] = value_of(near[0])
         best = max(values, key=values.__getitem__)
     more = longer(best)
     return more if more is not None and value_of(more) > values[best] else best

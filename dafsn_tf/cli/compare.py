@@ -55,7 +55,7 @@ def compare(
         list[str] | None,
         typer.Option(
             help="Of dafsn, cca, semantic_matching, acmr, dscmr, vsepp, scan, damsm; all by default. Each peer tries "
-            "ten settings on validation at most, and the best of them with twice the training."
+            "sixteen settings on validation at most, and the best of them with twice the training."
         ),
     ] = None,
     seeds: Annotated[list[int] | None, typer.Option(help="Of every method; 0 by default.")] = None,

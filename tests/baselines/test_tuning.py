@@ -108,10 +108,26 @@ def test_the_best_of_the_grid_is_moved_along_its_axes_while_that_is_better(toy_s
     assert reached(toy_split, tmp_path / "off.json", 6.0, start=(3.5, 20.0)) == (3.5, [3.5, 20.0])
 
 
-def test_a_walk_ends_with_the_budget(toy_split, tmp_path):
-    size, tried = reached(toy_split, tmp_path / "t.json", 16.0, steps=40, start=(4.0, 5.0), noise=0.2)
-    assert len(tried) == BUDGET
-    assert size == tried[-1] < 16
+def test_a_walk_ends_with_the_budget(toy_split, tmp_path, monkeypatch):
+    monkeypatch.setattr("dafsn_tf.baselines.tuning.BUDGET", 6)
+    assert reached(toy_split, tmp_path / "t.json", 11.0, noise=0.3) == (8.0, [3.0, 4.0, 5.0, 6.0, 7.0, 8.0])
+
+
+def test_a_walk_turns_at_what_is_better_along_any_axis(toy_split, tmp_path):
+    @dataclass(frozen=True)
+    class Place:
+        first: float
+        second: float
+
+    def distant(train, validation, settings, seed, surroundings):
+        return fit(train, validation, Noise(abs(settings.first - 2) + abs(settings.second - 2)), seed, surroundings)
+
+    line = (0.0, 1.0, 2.0, 3.0)
+    method = Method("stub", distant, grid=(Place(0.0, 1.0),), axes=(Axis(("first",), line), Axis(("second",), line)))
+    settings, _ = choose(toy_split, tmp_path / "t.json", method)
+    assert settings == Place(2.0, 2.0)
+    tried = [tuple(tried["settings"].values()) for tried in json.loads((tmp_path / "t.json").read_text())["tried"]]
+    assert tried == [(0, 1), (1, 1), (2, 1), (3, 1), (2, 0), (2, 2), (1, 2), (3, 2), (2, 3)]
 
 
 def test_an_axis_moves_the_fields_that_it_names_together():
