@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="a prepared collection")
     parser.add_argument("out", type=Path, help="folder of the runs")
     parser.add_argument("--config", default="pascal_sentence")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="section.field=value")
     parser.add_argument("--share", type=share_of, default=0.125, help="of the training pictures that keep their texts")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
@@ -171,7 +172,7 @@ def main() -> None:
         for method in options.methods:
             file = options.out / f"{method}-unpaired-{digest}-{seed}.json"
             if not file.exists():
-                record = run(options.data, load_config(options.config), method, options.share, seed)
+                record = run(options.data, load_config(options.config, options.overrides), method, options.share, seed)
                 options.out.mkdir(parents=True, exist_ok=True)
                 write_json(file, record)
                 print(f"{file}: validation {record['validation']:.3f}, {record['seconds']:.0f} s", flush=True)

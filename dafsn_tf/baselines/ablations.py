@@ -98,6 +98,7 @@ ABLATIONS = {
         Ablation("without_flip_averaging", {"image.flip_averaging": False}, FROZEN),
         Ablation("without_word_dropout", {"text.word_dropout": 0.0}),
         Ablation("constant_rate", {"training.schedule": "constant"}),
+        Ablation("cosine_rate", {"training.schedule": "cosine"}),
         Ablation("hardest_negative", {"loss.matching": "hardest_negative"}),
         Ablation("learned_gamma3", {"loss.learned_gamma3": True}),
         *(
