@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from dafsn_tf.baselines.inputs import Inputs, Split
-from dafsn_tf.baselines.method import Cosines, Surroundings
+from dafsn_tf.baselines.method import Cosines, Surroundings, digest_of
 from dafsn_tf.baselines.methods import METHODS
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.baselines.record import run_record
@@ -101,7 +101,8 @@ def main() -> None:
             if run["inputs"] != inputs.describe():
                 raise RunError(f"{file} was made on other features or words than --config {options.config} reads.")
             if not target.exists():
-                write_json(target, with_querybank(run, inputs, target.with_suffix("")))
+                digest = digest_of(run["settings"], run["inputs"], config.evaluation)
+                write_json(target, with_querybank(run, inputs, target.with_name(f"{target.stem}-{digest}")))
             print(target, flush=True)
 
 

@@ -15,8 +15,8 @@ from dafsn_tf.baselines.ablations import ABLATIONS, ablations_of
 from dafsn_tf.baselines.package_model import trained_run
 from dafsn_tf.baselines.record import run_record
 from dafsn_tf.baselines.tasks import (
+    Allowance,
     Comparison,
-    Made,
     Record,
     Task,
     collection_name,
@@ -52,8 +52,7 @@ def ablate(
         seeds: of each ablation.
         only: make the runs of these ablations alone, of `ABLATIONS`' names.
         config: the full model's configuration; by default the preset of the collection's layout, or `default`.
-        at_most: no run begins when so many models have been trained: TensorFlow keeps 0.1 to 0.3 GB of every model that
-            a process trains. None makes all.
+        at_most: models to train now: TensorFlow keeps 0.1 to 0.3 GB of every one. None makes all.
         write: receives progress, a line at a time.
 
     Raises:
@@ -74,11 +73,14 @@ def ablate(
         tasks += tasks_of(list(chosen), folder, manifest, seeds, out)
         configs |= chosen
 
-    def make(task: Task) -> Made:
-        return _record(task, configs[task.method], write), 1
+    allowance = Allowance(at_most)
+
+    def make(task: Task) -> Record:
+        allowance.take()
+        return _record(task, configs[task.method], write)
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or ABLATIONS)]
-    return completed(tasks, asked, lambda task: configs[task.method], make, write, skipped, at_most=at_most)
+    return completed(tasks, asked, lambda task: configs[task.method], make, write, skipped)
 
 
 def _record(task: Task, config: Config, write: Callable[[str], None]) -> Record:

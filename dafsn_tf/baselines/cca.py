@@ -72,7 +72,8 @@ METHOD = Method(
         *(Settings(1024, 1.0, vector_weight=1.0, image_ridge=ridge, text_ridge=ridge) for ridge in (0.3, 1.0)),
     ),
     axes=(
-        Axis(("image_ridge", "text_ridge"), (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
+        Axis(("image_ridge", "text_ridge"), (0.0, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
+        Axis(("components",), (64, 128, 256, 512, 1024)),
         Axis(("power",), (0.5, 1.0, 2.0, 4.0, 8.0)),
         Axis(("vector_weight",), (0.0, 0.5, 1.0, 2.0, 4.0)),
     ),

@@ -4,7 +4,7 @@ OUT/
   METHOD-COLLECTION-SEED.json      a run: settings, validation value, test metrics, values of each query
   tuning-METHOD-COLLECTION.json    the settings tried on validation and the choice
   dafsn-COLLECTION-SEED/           DAFSN's run folder
-  damsm-COLLECTION-SETTINGS-SEED/  DAMSM's, by a digest of its settings
+  METHOD-COLLECTION-DIGEST-SEED/   where a peer's training stands, by what it depends on; DAMSM's is a run folder too
 """
 
 import json
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from dafsn_tf.baselines.methods import METHODS
 from dafsn_tf.baselines.tasks import (
+    Allowance,
     Comparison,
-    Made,
     Record,
     Task,
     collection_name,
@@ -59,8 +59,8 @@ def compare(
             else each split's validation images choose them anew.
         config: DAFSN's configuration; by default the preset of the collection's layout, or `default`. Its image and
             text sections say what features and words every method reads.
-        at_most: no run begins when so many models have been trained: TensorFlow keeps 0.1 to 0.3 GB of every model that
-            a process trains. None makes all.
+        at_most: models to train now, those tried for a choice of settings included: TensorFlow keeps 0.1 to 0.3 GB of
+            every one. None makes all.
         write: receives progress, a line at a time.
 
     Raises:
@@ -86,15 +86,15 @@ def compare(
         skipped += [f"{method} on {collection_name(manifest)}: it learns from classes, {reason}" for method in unfit]
         tasks += tasks_of([name for name in methods if name not in unfit], folder, manifest, seeds, out)
 
-    first = next(iter(manifests))
+    first, allowance = next(iter(manifests)), Allowance(at_most)
 
     @lru_cache(maxsize=1)  # features are read once
     def trials(folder: Path) -> Trials:
-        return Trials(folder, config, out, write, chooser() if tune_once and folder != first else None)
+        return Trials(folder, config, out, write, chooser() if tune_once and folder != first else None, allowance)
 
     @cache
     def chooser() -> Trials:
-        return Trials(first, config, out, write)
+        return Trials(first, config, out, write, allowance=allowance)
 
     found = {task: read_record(task, None) for task in tasks if task.file.exists()}
     for task, run in found.items():
@@ -102,12 +102,10 @@ def compare(
             chosen_on = run.get("settings_chosen_on", task.collection)  # not told by a version that chose on each
             check_choice(METHODS[task.method], run["settings"], tuning_file(out, task.method, chosen_on))
 
-    def make(task: Task) -> Made:
+    def make(task: Task) -> Record:
         here = trials(task.data)
         _refuse_other_inputs([*found.values(), {"inputs": here.description}], out)
-        before = here.models
-        run = here.dafsn(task.seed) if task.method == "dafsn" else here.peer(METHODS[task.method], task.seed)
-        return run, here.models - before
+        return here.dafsn(task.seed) if task.method == "dafsn" else here.peer(METHODS[task.method], task.seed)
 
     asked = [task for task in tasks if task.seed in seeds and task.method in (only or methods)]
     done = completed(
@@ -118,7 +116,6 @@ def compare(
         write,
         skipped,
         apart=", choices of settings apart",
-        at_most=at_most,
     )
     _refuse_other_inputs(done.runs, out)
     return done

@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from dafsn_tf.errors import RunError
 from dafsn_tf.files import written_aside
 
 STORE_EVERY = 60.0  # seconds
@@ -37,9 +39,22 @@ def store(file: Path, halfway: Halfway, variables: Sequence[Any]) -> None:
 
 
 def restore(file: Path, variables: Sequence[Any]) -> Halfway:
-    """Return where a training stood and give the variables the values that they had."""
-    with np.load(file) as arrays:
-        for number, variable in enumerate(variables):
-            variable.assign(arrays[f"variable_{number}"])
-        chosen = [arrays[f"chosen_{number}"] for number in range(sum(name.startswith("chosen_") for name in arrays))]
-        return Halfway(int(arrays["epochs"]), float(arrays["best"]), chosen)
+    """Return where a training stood and give the variables the values that they had.
+
+    Raises:
+        RunError: the file is damaged, or of another version's model.
+    """
+    try:
+        with file.open("rb") as stream, np.load(stream) as found:
+            arrays = dict(found)
+        stored, chosen = (
+            [arrays[name] for name in arrays if name.startswith(kind)] for kind in ("variable_", "chosen_")
+        )
+        halfway = Halfway(int(arrays["epochs"]), float(arrays["best"]), chosen)
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
+        raise RunError(f"{file} is damaged: {error}. Remove it, and that training begins anew.") from error
+    if [array.shape for array in stored] != [tuple(variable.shape) for variable in variables]:
+        raise RunError(f"{file} is of another version's model. Remove it, and that training begins anew.")
+    for variable, array in zip(variables, stored, strict=True):
+        variable.assign(array)
+    return halfway

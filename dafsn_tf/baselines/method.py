@@ -1,5 +1,6 @@
 """What a method of the comparison is."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
@@ -99,3 +100,8 @@ def longer(settings: Any) -> Any:
     """Return settings with twice the training; None for a method that does not train by epochs."""
     names = {field.name for field in fields(settings)} & {"epochs", "min_steps"}
     return replace(settings, **{name: 2 * getattr(settings, name) for name in names}) if names else None
+
+
+def digest_of(*parts: Any) -> str:
+    """Return eight digits that tell what a training depends on from anything else."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:8]

@@ -1,6 +1,5 @@
 """How the neural peers are trained: pairs drawn as DAFSN's are, epochs chosen on validation."""
 
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -97,7 +96,8 @@ def train_epochs(
         )
     model.set_weights(now.chosen)
     if file.exists():
-        shutil.rmtree(file.parent)
+        file.unlink()
+        file.parent.rmdir()
 
 
 def share_a_class(labels: Any) -> Any:

@@ -14,7 +14,33 @@ from dafsn_tf.errors import DataError, RunError
 from dafsn_tf.files import write_json
 
 Record = dict[str, Any]  # contents of a run's JSON, see `record.run_record`
-Made = tuple[Record, int]  # a run, and how many models were trained for it and the choice of its settings
+
+
+class Exhausted(Exception):
+    """An allowance has been used up."""
+
+
+@dataclass
+class Allowance:
+    """How many models a process trains: TensorFlow keeps 0.1 to 0.3 GB of every one.
+
+    Attributes:
+        most: the limit; None is none.
+        trained: of them so far.
+    """
+
+    most: int | None = None
+    trained: int = 0
+
+    def take(self) -> None:
+        """Count a model that is to be trained now.
+
+        Raises:
+            Exhausted: it would be one too many.
+        """
+        if self.most is not None and self.trained >= self.most:
+            raise Exhausted
+        self.trained += 1
 
 
 @dataclass(frozen=True)
@@ -25,7 +51,7 @@ class Comparison:
         runs: contents of the runs' files.
         missing: runs that are still to be made, in words.
         skipped: methods that cannot run on a collection, with the reason.
-        left: how many runs were asked for and not made, `at_most` models having been trained.
+        left: how many runs were asked for and not made, `at_most` models having been trained before.
     """
 
     runs: list[Record]
@@ -109,11 +135,10 @@ def completed(
     tasks: Sequence[Task],
     asked: Sequence[Task],
     config_of: Callable[[Task], Config | None],
-    make: Callable[[Task], Made],
+    make: Callable[[Task], Record],
     write: Callable[[str], None],
     skipped: list[str],
     apart: str = "",
-    at_most: int | None = None,
 ) -> Comparison:
     """Make the runs that are asked for and not done, and return what there then is of all tasks.
 
@@ -121,11 +146,10 @@ def completed(
         tasks: all of a comparison.
         asked: those to make.
         config_of: what a task's run must have been made with, see `read_record`.
-        make: makes a run and returns its record, and how many models it trained for it.
+        make: makes a run and returns its record; what is left stays so where it raises `Exhausted`.
         write: receives progress, a line at a time.
         skipped: methods that cannot run, with the reason.
         apart: what the time left does not hold, in words that follow it.
-        at_most: no run begins when so many models have been trained.
 
     Raises:
         RunError: a run was made with another configuration.
@@ -134,7 +158,7 @@ def completed(
     def read() -> list[Record]:
         return [read_record(task, config_of(task)) for task in tasks if task.file.exists()]
 
-    _make_runs(asked, read(), make, write, apart, at_most)
+    _make_runs(asked, read(), make, write, apart)
     left = sum(not task.file.exists() for task in asked)
     return Comparison(read(), [str(task) for task in tasks if not task.file.exists()], skipped, left)
 
@@ -142,22 +166,20 @@ def completed(
 def _make_runs(
     tasks: Sequence[Task],
     found: Sequence[Record],
-    make: Callable[[Task], Made],
+    make: Callable[[Task], Record],
     write: Callable[[str], None],
     apart: str,
-    at_most: int | None,
 ) -> None:
     """Make the first runs of tasks that are not done, in their order; `found` tells how long such runs take."""
     tasks = [task for task in tasks if not task.file.exists()]
     seconds = {run["method"]: run["seconds"] for run in found}
-    trained = 0
     for number, task in enumerate(tasks, start=1):
-        if at_most is not None and trained >= at_most:
-            break
         write(f"[{number}/{len(tasks)}] {task}")
         began = time.monotonic()
-        record, models = make(task)
-        trained += models
+        try:
+            record = make(task)
+        except Exhausted:
+            break
         write_json(task.file, record)
         seconds[task.method] = record["seconds"]
         usual = sum(seconds.values()) / len(seconds)

@@ -1,6 +1,5 @@
 """One run of the comparison: a method, a collection, a seed."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from dafsn_tf.baselines.inputs import Inputs, Split
-from dafsn_tf.baselines.method import Method, Surroundings, longer
+from dafsn_tf.baselines.method import Method, Surroundings, digest_of, longer
 from dafsn_tf.baselines.neural import validation_value
 from dafsn_tf.baselines.package_model import run_scores, trained_run
 from dafsn_tf.baselines.record import run_record
-from dafsn_tf.baselines.tasks import collection_name
+from dafsn_tf.baselines.tasks import Allowance, collection_name
 from dafsn_tf.baselines.tuning import SEED, Fitted, tune, tuning_file
 from dafsn_tf.config import Config
 from dafsn_tf.data.manifest import Manifest
@@ -28,6 +27,7 @@ class Trials:
         out: folder of all runs.
         write: receives progress.
         chooser: of another split of the collection, where the peers' settings are chosen there and taken from it.
+        allowance: models that may be trained; without one, as many as it takes.
     """
 
     def __init__(
@@ -37,9 +37,10 @@ class Trials:
         out: Path,
         write: Callable[[str], None],
         chooser: "Trials | None" = None,
+        allowance: Allowance | None = None,
     ) -> None:
         self.data, self.config, self.out, self.write, self.chooser = data, config, out, write, chooser
-        self._models = 0
+        self.allowance = allowance or Allowance()
         self.collection = collection_name(Manifest.read(data))
         self.inputs = Inputs(data, config)
         self.description = self.inputs.describe()
@@ -51,11 +52,6 @@ class Trials:
     @cached_property
     def _validation(self) -> Split:
         return self.inputs.open("validation")
-
-    @property
-    def models(self) -> int:
-        """How many models were trained by epochs, for choices of settings too, those of the chooser's included."""
-        return self._models + (self.chooser.models if self.chooser else 0)
 
     def _choose(self, method: Method) -> tuple[Any, Fitted | None]:
         file = tuning_file(self.out, method.name, self.collection)
@@ -78,8 +74,9 @@ class Trials:
         return Fitted(settings, scorer, time.monotonic() - began)
 
     def _surroundings(self, method: Method, settings: Any, seed: int) -> Surroundings:
-        self._models += longer(settings) is not None
-        digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:8]
+        if longer(settings) is not None:
+            self.allowance.take()
+        digest = digest_of(settings, self.description, self.config.evaluation)
         return Surroundings(self.out / f"{method.name}-{self.collection}-{digest}-{seed}", self.write)
 
     def peer(self, method: Method, seed: int) -> dict[str, Any]:
@@ -104,7 +101,7 @@ class Trials:
 
     def dafsn(self, seed: int) -> dict[str, Any]:
         """Return the record of DAFSN's run, which stands in a run folder of its own."""
-        self._models += 1
+        self.allowance.take()
         run = trained_run(self.config, self.data, self.out / f"dafsn-{self.collection}-{seed}", seed, self.write)
         result, began = run.info["result"], time.monotonic()
         test = self.inputs.open("test")

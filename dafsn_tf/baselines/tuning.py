@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -71,25 +70,32 @@ def tune(
         state = json.loads(file.read_text(encoding="utf-8"))
         if state["inputs"] != inputs:
             raise RunError(f"{file} was chosen on other features or words; name another folder by --out.")
-    best: Fitted | None = None
+    visited: list[Any] = []
+    best, best_value = None, -math.inf
     most = (BUDGET if method.axes else len(method.grid)) + (longer(method.grid[0]) is not None)
 
     def value_of(settings: Any) -> float:
-        nonlocal best
-        with suppress(_Untried):
-            return _tried(state, settings)
-        here, began = surroundings(settings, SEED), time.monotonic()
-        number = len(state["tried"]) + 1
-        here.write(f"{method.name}: setting {number} of at most {most} on validation, {settings}")
-        scorer = method.fit(train, validation, settings, SEED, here)
-        value, seconds = validation_value(scorer, validation), round(time.monotonic() - began, 1)
-        if value > max((tried["validation"] for tried in state["tried"]), default=-math.inf):
-            best = Fitted(settings, scorer, seconds)
-        state["tried"].append({"settings": asdict(settings), "validation": value, "seconds": seconds})
-        write_json(file, state)
+        nonlocal best, best_value
+        visited.append(settings)
+        try:
+            value, fitted = _tried(state, settings), None
+        except _Untried:
+            here, began = surroundings(settings, SEED), time.monotonic()
+            here.write(f"{method.name}: setting {len(visited)} of at most {most} on validation, {settings}")
+            scorer = method.fit(train, validation, settings, SEED, here)
+            value, seconds = validation_value(scorer, validation), round(time.monotonic() - began, 1)
+            fitted = Fitted(settings, scorer, seconds)
+            state["tried"].append({"settings": asdict(settings), "validation": value, "seconds": seconds})
+            write_json(file, state)
+        if value > best_value:
+            best, best_value = fitted, value
         return value
 
     chosen = _choice(method, value_of)
+    # what an earlier version tried and this one does not is no part of its choice
+    state["tried"] = [
+        tried for tried in state["tried"] if any(_same(settings, tried["settings"]) for settings in visited)
+    ]
     write_json(file, {**state, "chosen": asdict(chosen)})
     return chosen, best if best and best.settings == chosen else None
 

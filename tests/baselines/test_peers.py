@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from dafsn_tf.baselines import BUDGET, METHODS
+from dafsn_tf.baselines.halfway import Halfway, restore, store
 from dafsn_tf.baselines.method import Cosines, Surroundings
+from dafsn_tf.errors import RunError
 from dafsn_tf.evaluation.metrics import chance
 from dafsn_tf.evaluation.protocols import selection_metrics
 from peers_querybank import METHODS_OF_COSINES
@@ -87,6 +89,26 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(name, toy_split, 
     np.testing.assert_allclose(fit(tmp_path / "halves", lines.append), expected, rtol=0, atol=1e-5)
     assert [line.split("loss")[0].strip() for line in lines] == ["epoch 3/4", "epoch 4/4"]
     assert list(tmp_path.iterdir()) == []  # what was stored is not kept
+
+
+def test_a_damaged_file_of_a_training_is_told_and_one_of_another_model(tmp_path):
+    import keras
+
+    file = tmp_path / "halfway.npz"
+    small, large = (keras.Variable(np.full(size, 7.0)) for size in (2, 3))
+    store(file, Halfway(3, 0.5, [np.ones(2)]), [small])
+    small.assign(np.zeros(2))
+    halfway = restore(file, [small])
+    assert (halfway.epochs, halfway.best, halfway.chosen[0].tolist()) == (3, 0.5, [1.0, 1.0])
+    assert small.numpy().tolist() == [7.0, 7.0]
+    for variables in ([large], [small, small], []):
+        with pytest.raises(RunError, match=r"halfway.npz is of another version's model\. Remove it"):
+            restore(file, variables)
+    whole = file.read_bytes()
+    for damaged in (b"", whole[:100], b"PK" + whole[:50]):
+        file.write_bytes(damaged)
+        with pytest.raises(RunError, match=r"halfway.npz is damaged.*Remove it"):
+            restore(file, [small])
 
 
 class Numbered:
