@@ -141,8 +141,8 @@ def documents() -> dict[Path, str]:
     """Return the texts of `DOCUMENTS` with their tables of figures made anew."""
     tables = {
         "figures": _collections,
-        "leads": lambda: _leads("DAFSN's MAP minus its", COMPARED, "dafsn"),
-        "parts": lambda: _leads("full model's MAP minus its", ABLATED, "full", PARTS),
+        "leads": lambda: _leads("DAFSN's MAP minus its", _leads_of(COMPARED, "dafsn")),
+        "parts": lambda: _leads("full model's MAP minus its", _leads_of(ABLATED, "full"), PARTS),
         "unlabelled": _without_classes,
         "learned": _without_canonical,
         "own": _own_collections,
@@ -192,9 +192,8 @@ def _without_classes() -> list[str]:
 
 def _without_canonical() -> list[str]:
     """Return how DAFSN stands to its peers without what it has of CCA, as a table."""
-    columns = [_part_beside_peers("without_canonical", *folders) for folders in LEARNED.values()]
-    rows = [[peer, *(_interval(column.get(peer)) for column in columns)] for peer in sorted({*columns[0], *columns[1]})]
-    return _table([["DAFSN's MAP without canonical directions minus its", *LEARNED], *rows])
+    columns = {name: _part_beside_peers("without_canonical", *folders) for name, folders in LEARNED.items()}
+    return _leads("DAFSN's MAP without canonical directions minus its", columns)
 
 
 def _part_beside_peers(method: str, ablation: str, comparison: str) -> dict[str, Interval]:
@@ -234,19 +233,22 @@ def _percent(values: Iterable[float]) -> str:
     return ", ".join(f"{100 * value:.0f}" for value in values) + " %"
 
 
-def _leads(title: str, tables: dict[str, str], reference: str, rows: Sequence[str] = ()) -> list[str]:
-    """Return by how much a reference's MAP is above each other method's, a column for each table of runs.
+def _leads(title: str, columns: dict[str, dict[str, Interval]], rows: Sequence[str] = ()) -> list[str]:
+    """Return leads as a table.
 
     Args:
         title: of the first column.
-        tables: names of runs' folders by the columns' titles.
-        reference: the method whose MAP it is.
+        columns: leads by method, by the columns' titles.
         rows: methods in their order; all by name where none are given.
     """
-    columns = [leads(_made(folder), reference) for folder in tables.values()]
-    methods = rows or sorted({method for column in columns for method in column})
-    cells = [[method, *(_interval(column.get(method)) for column in columns)] for method in methods]
-    return _table([[title, *tables], *cells])
+    methods = rows or sorted({method for column in columns.values() for method in column})
+    cells = [[method, *(_interval(column.get(method)) for column in columns.values())] for method in methods]
+    return _table([[title, *columns], *cells])
+
+
+def _leads_of(tables: dict[str, str], reference: str) -> dict[str, dict[str, Interval]]:
+    """Return by how much a reference's MAP is above each other method's, in each folder of runs."""
+    return {name: leads(_made(folder), reference) for name, folder in tables.items()}
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
