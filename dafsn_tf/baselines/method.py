@@ -76,7 +76,8 @@ class Method:
         fit: takes the training and the validation split, settings, seed and surroundings; returns a scorer. It reads no
             other split.
         grid: settings that validation tries first.
-        axes: along which the best of them is moved as long as validation likes that better, see `tuning.tune`.
+        axes: along which the best of them is moved as long as validation likes that better, those that matter most
+            first; see `tuning.tune`.
         needs_labels: whether it learns from classes.
     """
 

@@ -144,8 +144,8 @@ METHOD = Method(
     fit,
     grid=tuple(Settings(rate, warmup=1 / 6) for rate in (1e-3, 2e-3)),
     axes=(
+        Axis(("warmup",), (0.0, 1 / 18, 1 / 6, 0.5, 1.0)),
         Axis(("learning_rate",), (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3, 8e-3)),
         Axis(("dropout",), (0.0, 0.2, 0.5, 0.7)),
-        Axis(("warmup",), (0.0, 1 / 18, 1 / 6, 0.5, 1.0)),
     ),
 )
