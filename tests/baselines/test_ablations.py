@@ -100,7 +100,8 @@ def test_options_are_rows_where_they_can_tell_something():
     assert chosen["without_augmentation"].image.augmentation == "none"
     assert not chosen["without_flip_averaging"].image.flip_averaging
     assert chosen["fine_tuned"].image.trains_backbone
-    assert chosen["constant_rate"].training.schedule == "constant"
+    assert chosen["cosine_rate"].training.schedule == "cosine"
+    assert left_out["constant_rate"] == "the full model is so"
     assert ablations_of(load_config("default"), 0)[1]["without_augmentation"] == "the full model is so"
     assert left_out["sentence_positives_pairs"] == "the full model is so"
     assert left_out["word_positives_same_class"] == "it needs classes and a loss of word scores alone"
