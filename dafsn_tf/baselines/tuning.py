@@ -78,7 +78,7 @@ def tune(
         nonlocal best, best_value
         visited.append(settings)
         try:
-            value, fitted = _tried(state, settings), None
+            value, fitted = _tried(state, settings)["validation"], None
         except _Untried:
             here, began = surroundings(settings, SEED), time.monotonic()
             here.write(f"{method.name}: setting {len(visited)} of at most {most} on validation, {settings}")
@@ -92,10 +92,8 @@ def tune(
         return value
 
     chosen = _choice(method, value_of)
-    # what an earlier version tried and this one does not is no part of its choice
-    state["tried"] = [
-        tried for tried in state["tried"] if any(_same(settings, tried["settings"]) for settings in visited)
-    ]
+    # as this version names them, without what an earlier one tried beside
+    state["tried"] = [{**_tried(state, settings), "settings": asdict(settings)} for settings in dict.fromkeys(visited)]
     write_json(file, {**state, "chosen": asdict(chosen)})
     return chosen, best if best and best.settings == chosen else None
 
@@ -115,7 +113,7 @@ def check_choice(method: Method, settings: dict[str, Any], file: Path) -> None:
         return
     state = json.loads(file.read_text(encoding="utf-8"))
     try:
-        chosen = _choice(method, lambda settings: _tried(state, settings))
+        chosen = _choice(method, lambda settings: _tried(state, settings)["validation"])
     except _Untried:
         found = "not all settings that this version tries had been tried"
     else:
@@ -145,13 +143,13 @@ def _same(settings: Any, stored: dict[str, Any]) -> bool:
     return asdict(settings) == {**defaults, **stored}
 
 
-def _tried(state: dict[str, Any], settings: Any) -> float:
-    """Return what settings are worth on validation.
+def _tried(state: dict[str, Any], settings: Any) -> dict[str, Any]:
+    """Return what is stored of the try of some settings.
 
     Raises:
         _Untried: they have not been tried.
     """
     for tried in state["tried"]:
         if _same(settings, tried["settings"]):
-            return tried["validation"]
+            return tried
     raise _Untried

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from dafsn_tf.cli.quiet import as_it_was
 
-MODELS = 8  # trained in a process of a comparison before the next run begins; each leaves behind 0.1 to 0.3 GB
+MODELS = 8  # that a process of a comparison trains, those of a choice of settings too; each leaves 0.1 to 0.3 GB
 
 
 def go_on_afresh() -> NoReturn:
