@@ -1,8 +1,9 @@
 """Encoded pictures of any kind to encoded pictures that every later step reads alike: upright and not too large.
 
 A picture's pixels are those that `preprocessing.image.decode_image` gives for its bytes, here as in a served model. So
-a file is trained on as it is served, alpha (over white), 16 bits and CMYK included. What that graph does not do is done
-here: turning by EXIF orientation, the first frame of an animated WebP, BMP with compression or of other depths.
+a file is trained on as it is served, alpha (over white), 16 bits, CMYK and a JPEG's EXIF orientation included. What
+that graph does not do is done here: turning other formats by theirs, the first frame of an animated WebP, BMP with
+compression or of other depths.
 """
 
 import warnings
@@ -26,6 +27,7 @@ _SMALL = 256  # pixels of the longer side up to which lossless sources stay loss
 _JPEG_LIMIT = 65_500  # pixels a side that libjpeg writes
 _JPEG_QUALITY = 95
 _ORIENTATION = 0x0112  # EXIF tag
+_TURNED = ("JPEG", "MPO")  # by the graph; to Pillow, a JPEG with others behind it is an MPO
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -110,7 +112,9 @@ def normalize_picture(encoded: bytes, image_side: int = 512, max_pixels: int = 1
             turn = _UPRIGHT.get(_orientation(image))
             if turn is None and min(pixels.shape[:2]) <= image_side:
                 return encoded
-            upright = Image.fromarray(pixels) if turn is None else Image.fromarray(pixels).transpose(turn)
+            upright = Image.fromarray(pixels)
+            if turn is not None and image.format not in _TURNED:
+                upright = upright.transpose(turn)
             return _encode(_reduce(upright, image_side), str(image.format))
     except PictureError:
         raise

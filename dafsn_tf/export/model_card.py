@@ -74,7 +74,7 @@ def model_card(
         f"- Pictures: JPEG, PNG, GIF (first frame), BMP, WebP (not animated; servers before {NO_WEBP_BEFORE} read "
         f"none), up to {options.max_pixels:,} pixels, scaled to {config.image.image_size} x "
         f"{config.image.image_size} without regard to their aspect. Transparent pixels are white (of a GIF "
-        "black). EXIF orientation is not applied: send upright pictures.",
+        "black). A JPEG is turned by its EXIF orientation; send others upright.",
         *([f"- {untaught}"] if untaught else []),
         "- Scores rank; they are not probabilities, and they do not compare between models.",
         "- It learned from its data whatever bias they have. Do not use it to judge people.",

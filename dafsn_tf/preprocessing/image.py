@@ -6,6 +6,7 @@ from dafsn_tf.errors import ConfigError
 from dafsn_tf.preprocessing.alpha import blend_on_white
 from dafsn_tf.preprocessing.gif import first_frame
 from dafsn_tf.preprocessing.image_header import ImageFormat, ImageHeader, read_header
+from dafsn_tf.preprocessing.orientation import read_orientation, turn_upright
 from dafsn_tf.preprocessing.status import Status
 
 _DEVICE = "/CPU:0"  # resizing on an accelerator would round otherwise than on the machine that serves
@@ -19,8 +20,8 @@ def decode_image(data: tf.Tensor, max_pixels: int | tf.Tensor) -> tuple[tf.Tenso
 
     Reads JPEG (as Pillow does, to the last bit), PNG, GIF, BMP of 8, 24 or 32 bits, and WebP: the first frame, 16 bits
     cut to 8, transparent pixels of PNG and WebP blended with white (of a GIF they are black, a BMP has none). Format
-    and size are checked before anything is decoded. Where the status is not OK, one black pixel stands in. EXIF
-    orientation is not applied: pictures are turned when they are prepared.
+    and size are checked before anything is decoded. A JPEG is turned upright by its EXIF orientation, as browsers show
+    it; no other format is. Where the status is not OK, one black pixel stands in.
     """
 
     def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -137,9 +138,9 @@ def _decode_any(data: tf.Tensor, channels: int) -> tf.Tensor:
 
 
 def _decode_jpeg(data: tf.Tensor, header: ImageHeader) -> tf.Tensor:
-    """Return the pixels of a JPEG of not too many scans: for each, of ten bytes maybe, the decoder visits every pixel.
+    """Return the upright pixels of a JPEG of not too many scans.
 
-    Only some codings let a scan be so short. With others, whatever looks like the marker of a scan may be there:
+    For each scan, of ten bytes maybe, the decoder visits every pixel. Only some codings let a scan be so short. With others, whatever looks like the marker of a scan may be there:
     cameras append whole films to a picture.
     """
     content = tf.io.decode_raw(data, tf.uint8)
@@ -158,7 +159,8 @@ def _decode_jpeg(data: tf.Tensor, header: ImageHeader) -> tf.Tensor:
 
     many = tf.cond(scans > _MAX_SCANS, has_short_scans, lambda: tf.constant(False))
     with tf.control_dependencies([tf.debugging.Assert(~many, ["JPEG of too many scans"])]):
-        return tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+        pixels = tf.io.decode_jpeg(data, channels=3, dct_method="INTEGER_ACCURATE")
+    return turn_upright(pixels, read_orientation(data))
 
 
 def _decode_png(data: tf.Tensor, header: ImageHeader) -> tf.Tensor:

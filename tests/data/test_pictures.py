@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
+from dafsn_tf.preprocessing.image import decode_image
 
 
 def encode(image, file_format, **options):
@@ -63,6 +64,19 @@ def test_orientation(picture, orientation):
     exif[0x0112] = orientation
     result = normalize_picture(encode(stored, "PNG", exif=exif))
     np.testing.assert_array_equal(pixels(result), np.asarray(upright))
+    assert decode(result).getexif().get(0x0112, 1) == 1
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_a_jpeg_is_prepared_as_it_is_served(picture, orientation):
+    """Turned once, and stored so that readers without EXIF show it upright."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    smooth = picture(width=3, height=2).resize((96, 64), Image.Resampling.BICUBIC)  # survives a second coding
+    encoded = encode(smooth, "JPEG", exif=exif, quality=100, subsampling=0)
+    result = normalize_picture(encoded)
+    served, _ = decode_image(encoded, 10_000)
+    np.testing.assert_allclose(pixels(result).astype(int), np.asarray(served, int), atol=8)
     assert decode(result).getexif().get(0x0112, 1) == 1
 
 

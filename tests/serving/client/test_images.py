@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dafsn_client import InputError
-from dafsn_client.images import read_images
+from dafsn_client.images import opened, read_images
 from dafsn_tf.preprocessing.image import decode_image, resize_image
 from dafsn_tf.preprocessing.status import Status
 
@@ -73,7 +73,7 @@ def test_large_ones_are_scaled_and_seen_as_before(name):
     data = PICTURES[name]
     (scaled,) = read_images([data], 300)
     image = Image.open(io.BytesIO(scaled))
-    assert (image.size, image.format) == ((300, 150), "JPEG")
+    assert (image.size, image.format) == ((150, 300) if name == "jpeg rotated" else (300, 150), "JPEG")
     difference = np.abs(seen(scaled) - seen(data))
     assert difference.mean() < 1.5
     assert difference.max() < 15
@@ -84,6 +84,22 @@ def test_small_ones_are_left_as_they_are(tmp_path):
     (tmp_path / "a.jpg").write_bytes(data)
     assert read_images([tmp_path / "a.jpg", data], 300) == [data, data]
     assert read_images([encoded(1200, 600)]) == [encoded(1200, 600)]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_what_is_drawn_is_what_the_server_sees(kind):
+    """A JPEG upright, another format as it is stored."""
+    data = rotated(kind)
+    pixels, _ = decode_image(data, 10**8)
+    np.testing.assert_array_equal(np.asarray(opened(data)), pixels)
+    assert opened(data).size == ((600, 1200) if kind == "JPEG" else (1200, 600))
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+def test_broken_exif_data_turn_nothing():
+    data = encoded(1200, 600, exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert opened(data).size == (1200, 600)
+    assert Image.open(io.BytesIO(read_images([data], 300)[0])).size == (300, 150)
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", encoded(1200, 600)[:900]])

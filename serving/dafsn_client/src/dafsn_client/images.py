@@ -43,8 +43,9 @@ def read_images(images: Sequence[Image], max_side: int | None = None) -> list[by
     Args:
         images: bytes or paths.
         max_side: pixels; an image whose longer side is larger is scaled down to it and becomes a JPEG. Its pixels
-            are taken as servers take them (transparency over white, 16 bits cut to 8, EXIF orientation not applied), so
-            that the answer stays the same. What servers may not read, and animations, travel unchanged: they judge.
+            are taken as servers take them (transparency over white, 16 bits cut to 8, a JPEG turned by its EXIF
+            orientation), so that the answer stays the same. What servers may not read, and animations, travel
+            unchanged: they judge.
 
     Raises:
         InputError: something that is no image, a file that cannot be read, or Pillow missing where images are scaled.
@@ -67,8 +68,8 @@ def opened(encoded: bytes) -> Any:
 
 
 def as_seen(image: Any) -> Any:
-    """Return Pillow's image in RGB as models see it: transparency over white, 16 bits cut to 8."""
-    return _eight_bits(image).convert("RGB")
+    """Return Pillow's image in RGB as models see it: a JPEG upright, transparency over white, 16 bits cut to 8."""
+    return _eight_bits(_upright(image)).convert("RGB")
 
 
 def _pillow(purpose: str) -> Any:
@@ -97,7 +98,7 @@ def _scaled_down(data: bytes, max_side: int) -> bytes:
         if max(image.size) <= max_side or is_bomb or _is_seen_otherwise(image):
             return data
         image.draft("RGB", (max_side, max_side))
-        image = _eight_bits(image)
+        image = _eight_bits(_upright(image))
         image.thumbnail((max_side, max_side), Pillow.Resampling.LANCZOS)
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=95, subsampling=0)
@@ -115,6 +116,18 @@ def _is_seen_otherwise(image: Any) -> bool:
     if image.format == "PNG" and image.mode != "P" and "transparency" in image.info:
         return True  # a colour that stands for transparent: Pillow misses it unless it has 8 bits
     return image.format == "BMP" and image.mode == "1"  # not read there
+
+
+def _upright(image: Any) -> Any:
+    """Return a JPEG as its EXIF orientation says it is to be seen, another image as it is stored."""
+    if image.format not in ("JPEG", "MPO"):
+        return image
+    from PIL.ImageOps import exif_transpose
+
+    try:
+        return exif_transpose(image)
+    except Exception:  # broken EXIF data say nothing; the picture is fine
+        return image
 
 
 def _eight_bits(image: Any) -> Any:
