@@ -1,8 +1,8 @@
 """DAFSN for Keras and TensorFlow: search pictures with words and words with pictures.
 
 `DAFSN` is the model, `load_config` its configuration, `prepare`, `train`, `load_run`, `evaluate_run`, `explain`,
-`export_run` and `Index` the way from a folder of pictures to answers. Names are imported when they are used, so that
-`import dafsn_tf` is quick.
+`export_run`, `PictureFolder` and `Index` the way from a folder of pictures to answers. Names are imported when they are
+used, so that `import dafsn_tf` is quick.
 """
 
 import importlib
@@ -12,6 +12,7 @@ _PLACES = {
     "DAFSN": "dafsn_tf.models",
     "Config": "dafsn_tf.config",
     "Index": "dafsn_tf.retrieval",
+    "PictureFolder": "dafsn_tf.own_pictures",
     "evaluate_run": "dafsn_tf.evaluation.evaluate",
     "explain": "dafsn_tf.reporting.attention",
     "export_run": "dafsn_tf.export",

@@ -14,6 +14,7 @@ RUN/
 
 import json
 import os
+import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from dafsn_tf.progress import Progress, Write, progress_lines
 
 if TYPE_CHECKING:  # TensorFlow is imported where it is needed, so that a mistyped folder is told at once
     from dafsn_tf.data.features import FrozenFeatures
+    from dafsn_tf.data.manifest import Manifest
     from dafsn_tf.data.records import RecordSplit
 
 VOCABULARY = "vocabulary.txt"
@@ -116,10 +118,31 @@ def find_run(path: str | Path) -> Path:
         if "data" not in info:  # a model that was passed on names no collection to go on with
             raise RunError(f"{path} is a model without its weights, {HEADS}: fetch the whole folder again.")
         raise RunError(
-            f"{path} holds an unfinished run. Go on with: dafsn train --config {path}/config.toml "
-            f"--data {info['data']} --run {path} --resume"
+            f"{path} holds an unfinished run. Go on with: {resuming(path, info['data'])} --seed {info['seed']}"
         )
     return path
+
+
+def resuming(run: Path, data: str | Path) -> str:
+    """Return the command that goes on with an unfinished run, but for its seed, as a shell reads it."""
+    config = run / "config.toml"
+    return shlex.join(["dafsn", "train", "--config", str(config), "--data", str(data), "--run", str(run), "--resume"])
+
+
+def overlap_warning(info: dict[str, Any], manifest: "Manifest") -> str:
+    """Return what to say of figures on a collection whose pictures a model may know from training; often nothing.
+
+    Args:
+        info: of the run, see `read_run_info`.
+        manifest: of the collection that it is measured on.
+    """
+    known = [info, *info.get("derived_from", [])]
+    if all(one["dataset"] != manifest.name or one["collection"] == manifest.digest for one in known):
+        return ""
+    return (
+        f"it was trained on another preparation of {manifest.name}: pictures that are measured here may be among those "
+        "it was trained on, and figures too good"
+    )
 
 
 def read_run_info(path: str | Path) -> dict[str, Any]:

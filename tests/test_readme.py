@@ -132,13 +132,20 @@ def test_photographs_at_once(environment, shared_data, tmp_path):
     }
 
 
-def test_in_python(few_scenes, tmp_path, monkeypatch):
+def test_in_python(few_scenes, tmp_path, monkeypatch, picture, capsys):
     complete = configurations.load_config
     monkeypatch.setattr(configurations, "load_config", lambda name: complete(name, SMALL_SHAPES))
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(block("python", "evaluate_run("), names)
     assert names["figures"]["num_images"] == 9
+    (tmp_path / "photographs").mkdir()
+    for number in range(3):
+        picture(number).save(tmp_path / "photographs" / f"{number}.png")
+    exec(block("python", "PictureFolder("), names)
+    assert sorted(line.split()[1] for line in capsys.readouterr().out.splitlines()[-3:]) == [
+        f"photographs/{number}.png" for number in range(3)
+    ]
 
 
 def test_the_demo(few_scenes, tmp_path):

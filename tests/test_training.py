@@ -1,6 +1,7 @@
 import contextlib
 import json
 import os
+import shlex
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
+from dafsn_tf.data.sources import shapes
 from dafsn_tf.errors import ConfigError, DataError, RunError, WeightsError
 from dafsn_tf.evaluation.attention import evaluate_attention
 from dafsn_tf.evaluation.canonical import fit_canonical
@@ -30,7 +32,7 @@ from dafsn_tf.layers.querybank import COLUMNS
 from dafsn_tf.models.presets import load_heads
 from dafsn_tf.progress import progress_lines
 from dafsn_tf.reporting.measured import measure_run
-from dafsn_tf.runs import load_run, split_features
+from dafsn_tf.runs import load_run, resuming, split_features
 from dafsn_tf.training import train
 
 TINY = [
@@ -233,6 +235,24 @@ def test_evaluation_has_every_figure(finished, shapes_data):
             assert set(metrics) == {"map@all", "map@50", "recall@1", "recall@5", "recall@10", "median_rank"}
             assert all(np.isfinite(value) for value in metrics.values())
     assert evaluation["chance"]["sentence"]["text_to_image"]["recall@1"] == pytest.approx(1 / 12)
+
+
+def test_pictures_that_a_run_may_know_are_told(finished, shapes_data, tmp_path, monkeypatch):
+    run = load_run(finished[0])
+    said = []
+    evaluate_run(run, shapes_data, write=said.append)
+    assert not [line for line in said if "trained on another preparation" in line]
+    with monkeypatch.context() as patch:
+        patch.setattr(shapes.read, "__defaults__", (0, {"train": 4, "validation": 3, "test": 5}))
+        prepare("shapes", None, tmp_path / "again", seed=1)
+    evaluate_run(run, tmp_path / "again", write=said.append)
+    (warning,) = [line for line in said if "trained on another preparation of shapes" in line]
+    assert warning.startswith(str(finished[0]))
+
+
+def test_a_command_that_goes_on_is_one_that_a_shell_reads(tmp_path):
+    command = resuming(tmp_path / "rI6 ü#%20x", "my data")
+    assert shlex.split(command)[-5:] == ["--data", "my data", "--run", str(tmp_path / "rI6 ü#%20x"), "--resume"]
 
 
 def test_the_modality_gap_is_measured_where_it_is_asked_for(finished, shapes_data):

@@ -31,7 +31,7 @@ from dafsn_tf.errors import ConfigError
 from dafsn_tf.evaluation.evaluate import split_scores
 from dafsn_tf.evaluation.modality_gap import modality_gap
 from dafsn_tf.models.game import GRADIENTS
-from dafsn_tf.runs import split_features
+from dafsn_tf.runs import check_makeable, split_features
 
 
 def ablate(
@@ -63,6 +63,7 @@ def ablate(
             raise ConfigError(f"There is no ablation '{name}'. Known: {', '.join(ABLATIONS)}.")
     manifests, out = read_splits(data), Path(out)
     config = config or preset_of(manifests)
+    check_makeable(out, "folder of runs")
     out.mkdir(parents=True, exist_ok=True)
     tasks: list[Task] = []
     skipped: list[str] = []

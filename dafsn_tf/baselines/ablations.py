@@ -42,10 +42,10 @@ class Ablation:
         return Config.from_dict(values, where=f"ablation {self.name}")
 
 
-# An epoch is chosen by a score that the model learns: without words by sentences, without sentences by words, which of
-# all texts would take long. max and gpo pool regions of mixed7, whatever other layers the mean has: they are to be held
-# against image_mixed7. Canonical directions are fitted over a frozen backbone: fine_tuned is to be held against
-# without_canonical.
+# Without a classifier, as in DAMSM, classes only say which pairs are not pushed apart. An epoch is chosen by a score
+# that the model learns: without words by sentences, without sentences by words, which of all texts would take long. max
+# and gpo pool regions of mixed7, whatever other layers the mean has: to be held against image_mixed7. Canonical
+# directions are fitted over a frozen backbone: fine_tuned is to be held against without_canonical.
 ABLATIONS = {
     ablation.name: ablation
     for ablation in (
@@ -73,6 +73,15 @@ ABLATIONS = {
         Ablation(
             "without_labels",
             {"loss.label_weight": 0.0, "loss.sentence_positives": "pairs", "loss.word_positives": "pairs"},
+            CLASSES,
+        ),
+        Ablation(
+            "without_classifier",
+            {
+                "loss.label_weight": 0.0,
+                "loss.sentence_positives": "mask_same_class",
+                "loss.word_positives": "mask_same_class",
+            },
             CLASSES,
         ),
         Ablation("without_word_vectors", {"text.embeddings": "none"}, VECTORS),

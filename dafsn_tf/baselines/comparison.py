@@ -31,6 +31,7 @@ from dafsn_tf.config import Config
 from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.records import open_split
 from dafsn_tf.errors import ConfigError, RunError
+from dafsn_tf.runs import check_makeable
 
 NAMES = ("dafsn", *METHODS)
 
@@ -76,6 +77,7 @@ def compare(
         )
     manifests, out = read_splits(data), Path(out)
     config = config or preset_of(manifests)
+    check_makeable(out, "folder of runs")
     out.mkdir(parents=True, exist_ok=True)
 
     tasks, skipped = [], []

@@ -80,7 +80,7 @@ METHOD = Method(
     fit,
     grid=tuple(Settings(gamma3, decay) for gamma3 in (10.0, 16.0) for decay in (0.0, 0.3)),
     axes=(
-        Axis(("gamma3",), (1.6, 2.5, 4.0, 6.5, 10.0, 16.0, 25.0, 40.0)),
+        Axis(("gamma3",), (1.6, 2.5, 4.0, 6.5, 10.0, 16.0, 25.0, 40.0, 63.0, 100.0)),
         Axis(("weight_decay",), (0.0, 0.3, 2.0, 10.0)),
     ),
 )

@@ -1,5 +1,6 @@
 """Runs that are each made once, whatever interrupts the work: what `compare` and `ablate` have in common."""
 
+import glob
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -106,7 +107,7 @@ def preset_of(manifests: dict[Path, Manifest]) -> Config:
 def tasks_of(methods: Sequence[str], data: Path, manifest: Manifest, seeds: Sequence[int], out: Path) -> list[Task]:
     """Return the tasks of a collection: of each method with these seeds, and with all seeds that `out` has runs of."""
     collection, protocol = collection_name(manifest), "document" if manifest.documents else "sentence"
-    found = {int(file.stem.rpartition("-")[2]) for file in out.glob(f"*-{collection}-*.json")}
+    found = {int(file.stem.rpartition("-")[2]) for file in out.glob(f"*-{glob.escape(collection)}-*.json")}
     return [
         Task(method, data, collection, protocol, seed, out / f"{method}-{collection}-{seed}.json")
         for method in methods

@@ -8,6 +8,7 @@ import typer
 
 from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.errors import ExportError
+from dafsn_tf.runs import check_makeable
 
 
 class Part(StrEnum):
@@ -36,6 +37,7 @@ def export(
     """Write the next version of a model for TensorFlow Serving."""
     if to.exists() and not to.is_dir():
         raise ExportError(f"--to {to} is a file: name a folder, which versions are numbered below.")
+    check_makeable(to, "model's folder")
     check_inputs([run], [data] if data else [])
     from dafsn_tf.export import ExportOptions, export_run
     from dafsn_tf.runs import load_run

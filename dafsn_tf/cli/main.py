@@ -38,9 +38,6 @@ def main() -> None:
     except (DafsnError, OSError) as error:  # a full disk, a folder that may not be read: nothing of ours is wrong
         Console(stderr=True).print(f"[bold red]error:[/] {_escaped(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted", highlight=False)
-        sys.exit(130)
 
 
 def _escaped(message: str) -> str:

@@ -7,7 +7,7 @@ import typer
 
 from dafsn_tf.cli.console import check_inputs, say
 from dafsn_tf.config import load_config, stored_config
-from dafsn_tf.runs import check_makeable
+from dafsn_tf.runs import check_makeable, resuming
 
 
 def train(
@@ -28,9 +28,7 @@ def train(
     try:
         training.train(resolved, data, run, seed=seed, resume=resume, write=say)
     except KeyboardInterrupt:
-        if (run / "run.json").exists():
-            again = f"dafsn train --config {run}/config.toml --data {data} --run {run} --seed {seed} --resume"
-        else:
-            again = "the same command"
+        begun = (run / "run.json").exists()
+        again = f"{resuming(run, data)} --seed {seed}" if begun else "the same command"
         say(f"interrupted; go on with: {again}")
         raise

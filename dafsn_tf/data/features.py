@@ -4,8 +4,10 @@
 were made from anything else (other weights, another collection) are refused by name.
 """
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,7 +83,6 @@ def cached_features(
     variants = 1 + mirrored + (mirrored and config.flip_averaging)
     fields = _provenance(records, config, backbone, variants)
     folder = data / "features" / _folder_name(config)
-    folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / f"{records.split}.json"
     shapes = {
         "regions": (len(records), variants, backbone.grid**2, backbone.region_channels),
@@ -94,6 +95,7 @@ def cached_features(
         }
 
     if _images_done(state_file, fields) < len(records):
+        _make(folder)
         with _only_computation(folder / f"{records.split}.lock"):
             done = _images_done(state_file, fields)  # another process may have gone on while this one waited
             arrays = open_arrays(done)
@@ -107,6 +109,23 @@ def cached_features(
                     progress(stop, len(records))
     arrays = open_arrays(len(records))
     return FrozenFeatures(arrays["regions"], arrays["global"])
+
+
+def _make(folder: Path) -> None:
+    """Make the folder of a cache.
+
+    Raises:
+        DataError: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise DataError(
+            f"Features of the frozen backbone are kept with their collection, in {folder}, which cannot be written to "
+            f"({error.strerror}). Make the collection writable, or copy it to where it is."
+        ) from error
 
 
 def _folder_name(config: ImageConfig) -> str:

@@ -26,6 +26,7 @@ _LOSSLESS = {"PNG", "GIF", "BMP"}
 _SMALL = 256  # pixels of the longer side up to which lossless sources stay lossless
 _JPEG_LIMIT = 65_500  # pixels a side that libjpeg writes
 _JPEG_QUALITY = 95
+_PNG_MAGIC, _PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the latter is where its header has the bits of a channel
 _ORIENTATION = 0x0112  # EXIF tag
 _TURNED = ("JPEG", "MPO")  # by the graph; to Pillow, a JPEG with others behind it is an MPO
 _UPRIGHT = {
@@ -126,14 +127,23 @@ def normalize_picture(encoded: bytes, image_side: int = 512, max_pixels: int = 1
         raise PictureError("undecodable_image", f"{type(error).__name__}: {error}") from error
 
 
+def has_dark_16_bits(encoded: bytes) -> bool:
+    """Return whether a decodable picture has 16 bits and uses less than a sixteenth of their range.
+
+    Of 16 bits the upper 8 are read, as every decoder of 8 bits does, so that 12 bits in 16, say, are nearly black.
+    """
+    if encoded[:8] != _PNG_MAGIC or encoded[_PNG_DEPTH : _PNG_DEPTH + 1] != b"\x10":
+        return False
+    with Image.open(BytesIO(encoded), formats=("PNG",)) as image:
+        return image.mode.startswith("I") and 0 < np.asarray(image).max() < 2**12
+
+
 def _check_size(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
     if width < 1 or height < 1:
         raise PictureError("undecodable_image", f"the picture is {width} x {height} pixels")
     if width * height > max_pixels:
-        raise PictureError(
-            "too_many_pixels", f"{width} x {height} pixels, more than {max_pixels}: reduce it or raise --max-pixels"
-        )
+        raise PictureError("too_many_pixels", f"{width} x {height} pixels, more than {max_pixels}: reduce it")
 
 
 def _decode(encoded: bytes, image: Image.Image, max_pixels: int) -> tuple[bytes, np.ndarray]:

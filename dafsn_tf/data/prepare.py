@@ -12,7 +12,7 @@ from typing import BinaryIO
 from dafsn_tf.data.items import SPLITS, Item
 from dafsn_tf.data.manifest import Manifest, SplitInfo
 from dafsn_tf.data.output import new_folder
-from dafsn_tf.data.pictures import PictureError, decoder_settings, normalize_picture
+from dafsn_tf.data.pictures import PictureError, decoder_settings, has_dark_16_bits, normalize_picture
 from dafsn_tf.data.problems import Problem, Problems, printable
 from dafsn_tf.data.sources import Layout, find_layout
 from dafsn_tf.data.splits import apply_split_lists, complete_splits
@@ -25,6 +25,8 @@ _LOOKAHEAD = 16  # pictures in memory at a time
 _SHARD_BYTES = 64 * 2**20
 _SHARD_EXAMPLES = 1000
 _SHOWN = 10  # problems named by the error of a strict run
+_DARK = "uses less than a sixteenth of the range of its 16 bits and is nearly black: stretch it to that range first"
+_Loaded = tuple[bytes, bytes, bool]  # see `_load_picture`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,30 +169,37 @@ def _store_pictures(
 
     Splits are drawn from what can be used, hence after all pictures are read and before any record is written.
     """
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        waiting: deque[tuple[Item, Future[tuple[bytes, bytes]]]] = deque()
+    pool = ThreadPoolExecutor(_WORKERS)
+    try:
+        waiting: deque[tuple[Item, Future[_Loaded]]] = deque()
         upcoming = iter(items)
         for done in range(1, len(items) + 1):
             while len(waiting) < _LOOKAHEAD and (item := next(upcoming, None)) is not None:
                 waiting.append((item, pool.submit(_load_picture, item, image_side, max_pixels)))
             item, future = waiting.popleft()
             try:
-                picture, checksum = future.result()
+                picture, checksum, is_dark = future.result()
             except PictureError as error:
-                problems.add(error.kind, item.place, str(error))
+                advice = ", or raise --max-pixels" if error.kind == "too_many_pixels" else ""
+                problems.add(error.kind, item.place, f"{error}{advice}")
             else:
+                if is_dark:
+                    problems.add("dark_16_bits", item.place, _DARK)
                 yield _Stored(item, checksum, spool.tell(), spool.write(picture))
             if progress is not None:
                 progress(done, len(items))
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interrupted command does not read those ahead first
 
 
-def _load_picture(item: Item, image_side: int, max_pixels: int) -> tuple[bytes, bytes]:
-    """Return an item's picture as it is stored, and the checksum of what the source holds."""
+def _load_picture(item: Item, image_side: int, max_pixels: int) -> _Loaded:
+    """Return an item's picture as it is stored, the checksum of what the source holds, and whether 16 bits are dark."""
     try:
         encoded = item.image if isinstance(item.image, bytes) else item.image.read_bytes()
     except OSError as error:
         raise PictureError("undecodable_image", f"cannot be read: {error.strerror}") from error
-    return normalize_picture(encoded, image_side, max_pixels), hashlib.sha256(encoded).digest()
+    picture = normalize_picture(encoded, image_side, max_pixels)
+    return picture, hashlib.sha256(encoded).digest(), has_dark_16_bits(encoded)
 
 
 def _report_copies(stored: Sequence[_Stored], splits: Sequence[str], problems: Problems) -> None:

@@ -44,7 +44,7 @@ def fit_canonical(
         train: the training split, of which at most 50,000 images and about 100,000 texts are fitted to.
         inputs: its frozen features, all variants.
         vectors: (ids, d) word vectors by id, zero where there is none.
-        write: receives what was chosen, in a line.
+        write: receives how each ridge does and what was chosen, a line each.
         brought: directions of the heads that training began with (`models.transfer.brought_directions`).
     """
     embedder, config = validation.embedder, validation.config
@@ -68,21 +68,16 @@ def fit_canonical(
     word_ids = _word_ids(embedder, validation.records.texts)
     image_vectors = _vectors(model, validation.inputs, np.arange(len(validation.records)))[:, 0]
 
-    candidates = {f"ridge {ridge:g}": fit.weights(ridge, canonical.dim) for ridge in RIDGES}
-    if brought is not None:
-        candidates |= {
-            f"{name}, beside those of the heads that training began with": fit.side_by_side(weights, brought)
-            for name, weights in candidates.items()
-        }
     sides = (canonical.texts, word_ids), (canonical.images, image_vectors)
-    best, name, projected = -np.inf, "", np.empty(0)
-    for each, weights in candidates.items():
+    best, name, projected, chosen = -np.inf, "", np.empty(0), {}
+    for each, weights in _candidates(fit, canonical.dim, brought):
         _assign(canonical, weights)
         cosines = sentence_scores(*(np.concatenate([side(part).numpy() for part in _batches(x)]) for side, x in sides))
         value = fusion_value(cosines, collection, config.fusion_metric)
+        write(f"canonical directions of {each}: {config.fusion_metric} {value:.3f} by themselves on validation")
         if value > best:
-            best, name, projected = value, each, cosines
-    _assign(canonical, candidates[name])
+            best, name, projected, chosen = value, each, cosines, weights
+    _assign(canonical, chosen)
 
     if not (tells_pairs_apart(base) and tells_pairs_apart(projected)):
         write("canonical directions have no say: on validation they, or what was learned, score all pairs alike")
@@ -96,6 +91,20 @@ def fit_canonical(
         f"canonical directions ({name}): weight {weight:g} beside what was learned, "
         f"{config.fusion_metric} {values[0.0]:.3f} without, {values[weight]:.3f} with them on validation"
     )
+
+
+def _candidates(
+    fit: CanonicalFit, dim: int, brought: Mapping[str, np.ndarray] | None
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yield the directions that validation chooses from, each with what is to be said of it."""
+    own = {}
+    for ridge in RIDGES:
+        own[ridge] = fit.weights(ridge, dim)
+        yield f"ridge {ridge:g}", own[ridge]
+    if brought is not None:
+        for ridge, weights in own.items():
+            beside = f"ridge {ridge:g}, beside those of the heads that training began with"
+            yield beside, fit.side_by_side(weights, brought)
 
 
 def _share(weight: float, sentence_factor: float, sentence: np.ndarray, projected: np.ndarray) -> float:

@@ -17,7 +17,7 @@ from dafsn_tf.evaluation.modality_gap import modality_gap
 from dafsn_tf.evaluation.protocols import evaluate_scores, selection_metrics, selection_value
 from dafsn_tf.evaluation.scoring import label_scores, sentence_scores, word_scores
 from dafsn_tf.progress import Progress, Write, progress_lines
-from dafsn_tf.runs import Run, split_features
+from dafsn_tf.runs import Run, overlap_warning, split_features
 
 
 def all_pairs_scores(
@@ -98,6 +98,9 @@ def evaluate_run(
         DataError, RunError, WeightsError: what the user can mend.
     """
     records = open_split(data, split)
+    warning = overlap_warning(run.info, records.manifest)
+    if warning and write:
+        write(f"{run.path}: {warning}")
     embeddings, scores = split_scores(run, records, split_features(run, data, records, write), write)
     text_image = embeddings.collection.text_image
     learned = embeddings.learned(run.config.model.dim)

@@ -57,9 +57,15 @@ class DAFSN(keras.Model):
     backbone's `regions` (B, R, C) and `global` (B, C'); for training also `labels` (B, C) multi-hot and `image_index`
     (B,), which tells texts of one image.
 
+    Weights are random until they are trained or loaded, as those of any Keras model, a backbone's too. `dafsn_tf.train`
+    also has standardizers adapt to the training images' features, word embeddings begin with known vectors, and the
+    best epoch chosen and completed; `load_run(RUN).model` and `DAFSN.from_preset` give models trained so.
+
     Example:
         ```python
         model = DAFSN(load_config("default"), vocabulary_size=5000, num_classes=20)
+        model.build()
+        model.image_encoder.backbone.load_pretrained("imagenet")
         model.compile()
         model.fit(batches, epochs=30)
         sentences = model.encode_texts(word_ids)["sentence_features"]

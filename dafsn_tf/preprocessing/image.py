@@ -140,8 +140,8 @@ def _decode_any(data: tf.Tensor, channels: int) -> tf.Tensor:
 def _decode_jpeg(data: tf.Tensor, header: ImageHeader) -> tf.Tensor:
     """Return the upright pixels of a JPEG of not too many scans.
 
-    For each scan, of ten bytes maybe, the decoder visits every pixel. Only some codings let a scan be so short. With others, whatever looks like the marker of a scan may be there:
-    cameras append whole films to a picture.
+    For each scan, of ten bytes maybe, the decoder visits every pixel. Only some codings let a scan be so short. With
+    others, whatever looks like the marker of a scan may be there: cameras append whole films to a picture.
     """
     content = tf.io.decode_raw(data, tf.uint8)
     scans = tf.math.count_nonzero((content[:-1] == 0xFF) & (content[1:] == 0xDA), dtype=tf.int32)

@@ -26,7 +26,7 @@ from dafsn_tf.reporting.measured import Measured, check_peers, measure_peers, me
 from dafsn_tf.reporting.metric_tables import difference, direction_title, metrics_section
 from dafsn_tf.reporting.training_curves import training_section
 from dafsn_tf.reporting.words import words_section
-from dafsn_tf.runs import Run, check_makeable, load_run
+from dafsn_tf.runs import Run, check_makeable, load_run, overlap_warning
 
 Projection = Literal["tsne", "umap"]
 
@@ -153,6 +153,11 @@ def _introduction(measured: Sequence[Measured], records: RecordSplit) -> str:
     ]
     if strangers:
         parts.append(page.paragraph(f"Trained on another collection than this one: {', '.join(strangers)}.", "pale"))
+    parts += [
+        page.paragraph(f"{one.name}: {warning}.")
+        for one in measured
+        if one.run and (warning := overlap_warning(one.run.info, manifest))
+    ]
     return "".join(parts) + page.listed(_findings(measured, records))
 
 

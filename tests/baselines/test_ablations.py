@@ -70,6 +70,9 @@ def test_parts_are_taken_away():
     assert chosen["without_adversary"].loss.adversarial_weight == 0
     loss = chosen["without_labels"].loss
     assert (loss.label_weight, loss.word_positives, loss.sentence_positives) == (0, "pairs", "pairs")
+    loss = chosen["without_classifier"].loss
+    assert loss.label_weight == 0
+    assert loss.word_positives == loss.sentence_positives == "mask_same_class"
 
 
 def test_what_says_nothing_is_left_out_with_the_reason():

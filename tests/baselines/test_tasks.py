@@ -1,6 +1,8 @@
 import pytest
 
-from dafsn_tf.baselines.tasks import Allowance, Task, completed
+from dafsn_tf.baselines.tasks import Allowance, Task, collection_name, completed, tasks_of
+from dafsn_tf.data.items import SPLITS
+from dafsn_tf.data.manifest import Manifest, SplitInfo
 
 
 @pytest.fixture
@@ -37,3 +39,11 @@ def test_what_an_allowance_does_not_reach_is_left(tasks):
     allowance = Allowance()
     assert go_on(tasks).left == 0
     assert made == ["m0", "m1", "m2", "m3", "m4"]
+
+
+@pytest.mark.parametrize("name", ["toy", "my [set] #1", "what?", "*"])
+def test_seeds_of_runs_that_are_there_are_found_whatever_the_collection_is_called(tmp_path, name):
+    manifest = Manifest(name, "jsonl", 0, False, (), {split: SplitInfo(0, 0, 0, ()) for split in SPLITS})
+    for run in (f"m0-{collection_name(manifest)}-3", f"m1-{collection_name(manifest)}-1", "m0-another-12345678-7"):
+        (tmp_path / f"{run}.json").write_text("{}")
+    assert [task.seed for task in tasks_of(["m0"], tmp_path, manifest, [0], tmp_path)] == [0, 1, 3]

@@ -1,5 +1,6 @@
 import json
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -248,6 +249,33 @@ def test_an_interrupt_leaves_nothing(jsonl_source, tmp_path):
         prepare("jsonl", source, tmp_path / "out", progress=interrupt)
     assert [path.name for path in tmp_path.iterdir()] == ["animals"]
     assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_an_interrupt_does_not_read_ahead_first(jsonl_source, tmp_path, monkeypatch):
+    begun, load = [], module._load_picture
+
+    def slow(*arguments):
+        begun.append(arguments)
+        time.sleep(0.05)
+        return load(*arguments)
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_load_picture", slow)
+    with pytest.raises(KeyboardInterrupt):
+        prepare("jsonl", jsonl_source([line(n) for n in range(30)]), tmp_path / "out", progress=interrupt)
+    assert len(begun) < 8
+
+
+def test_sixteen_bits_that_are_nearly_black_are_told_and_kept(jsonl_source, tmp_path):
+    source = jsonl_source([line(number) for number in range(5)])
+    ramp = np.arange(24 * 16, dtype=np.uint16).reshape(16, 24)
+    for number, factor in enumerate((1, 10, 100)):
+        Image.fromarray(ramp * factor).save(source / f"{number:02d}.png")
+    manifest = prepare("jsonl", source, tmp_path / "out")
+    assert found(tmp_path / "out") == [("dark_16_bits", "00.png"), ("dark_16_bits", "01.png")]
+    assert sum(info.num_images for info in manifest.splits.values()) == 5
 
 
 @pytest.mark.parametrize("option", ["image_side", "max_pixels"])

@@ -142,6 +142,27 @@ def test_averages_with_the_mirror_image_are_what_evaluation_sees(collection):
     np.testing.assert_array_equal(again.regions[:, 0], train.regions[:, 0])
 
 
+def test_a_collection_that_cannot_be_written_to_is_told(collection, monkeypatch):
+    records = open_split(collection, "train")
+    with monkeypatch.context() as patch:
+        patch.setattr("dafsn_tf.data.features.os.access", lambda path, mode: False)
+        with pytest.raises(
+            DataError, match=r"cannot be written to \(Permission denied\)\. Make the collection writable"
+        ):
+            cached_features(collection, records, CONFIG, MeanBackbone())
+    (collection / "features").rename(collection / "old")
+    (collection / "features").write_text("in the way")
+    with pytest.raises(DataError, match=r"cannot be written to \(Not a directory\)"):
+        cached_features(collection, records, CONFIG, MeanBackbone())
+
+
+def test_features_that_are_there_need_nothing_written(collection, monkeypatch):
+    records, backbone = open_split(collection, "train"), MeanBackbone()
+    cached_features(collection, records, CONFIG, backbone)
+    monkeypatch.setattr("dafsn_tf.data.features.os.access", lambda path, mode: False)
+    assert len(cached_features(collection, records, CONFIG, backbone)) == 40
+
+
 def test_a_picture_that_cannot_be_decoded_is_named(collection, monkeypatch):
     records = open_split(collection, "train")
     monkeypatch.setattr(type(records), "read_images", lambda self, indices: [b"no picture"] * len(indices))

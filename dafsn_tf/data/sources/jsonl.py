@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from dafsn_tf.data.items import SPLITS, Item
 from dafsn_tf.data.problems import Problems
@@ -149,13 +150,22 @@ def _image_path(folder: Path, image: str) -> Path:
     path = folder / image
     try:
         resolved = Path(os.path.realpath(path))
-        inside = resolved.is_relative_to(os.path.realpath(folder)) and not os.path.isabs(image)
+        inside = resolved.is_relative_to(os.path.realpath(folder))
     except ValueError as error:  # a zero byte, a lone surrogate
         raise _LineError(f"'image' is no possible path: {error}") from error
+    if os.path.isabs(image):
+        raise _LineError(
+            f"{image!r} is an absolute path; write it from the folder of the file, so that the collection can be moved",
+            "outside_source",
+        )
     if not inside:
-        raise _LineError(f"{image!r} leaves the folder of the file; put the picture below it", "outside_source")
+        is_link = not os.path.relpath(path, folder).startswith(os.pardir)
+        leaves = "is, or lies behind, a link that leaves" if is_link else "leaves"
+        raise _LineError(f"{image!r} {leaves} the folder of the file; put the picture below it", "outside_source")
     if not os.path.isfile(path):
-        raise _LineError(f"there is no file {image!r}", "missing_image")
+        other = next((form for form in ("NFC", "NFD") if os.path.isfile(folder / normalize(form, image))), None)
+        hint = f"; there is one whose name has its accents otherwise (Unicode {other}): rename it" if other else ""
+        raise _LineError(f"there is no file {image!r}{hint}", "missing_image")
     return path
 
 

@@ -97,7 +97,23 @@ def test_pictures_outside_the_source_are_refused(jsonl_source, picture, tmp_path
     items, problems = read(source)
     assert [item.id for item in items] == ["inside.png"]
     assert [problem.kind for problem in problems.entries] == ["outside_source"] * 5
-    assert problems.entries[0].detail == "'../secret.png' leaves the folder of the file; put the picture below it"
+    details = [problem.detail for problem in problems.entries]
+    assert details[0] == "'../secret.png' leaves the folder of the file; put the picture below it"
+    assert details[2].endswith(
+        "is an absolute path; write it from the folder of the file, so that the collection can be moved"
+    )
+    assert details[3].startswith("'link.png' is, or lies behind, a link that leaves the folder")
+    assert details[4].startswith("'linked/secret.png' is, or lies behind, a link that leaves the folder")
+
+
+def test_a_name_whose_accents_are_coded_otherwise_is_told(jsonl_source, picture):
+    named = json.dumps({"image": "caf\u00e9.png", "texts": ["A"]})
+    source = jsonl_source([{"image": "inside.png", "texts": ["A"]}, named])
+    picture().save(source / "cafe\u0301.png")
+    _, problems = read(source)
+    assert problems.entries[0].detail.endswith(
+        "there is one whose name has its accents otherwise (Unicode NFD): rename it"
+    )
 
 
 def test_one_picture_has_one_id_however_its_path_is_written(jsonl_source):
