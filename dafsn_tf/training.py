@@ -306,8 +306,8 @@ def _fit(
 def _keep_rows(path: Path, epochs: int) -> None:
     """Drop the rows of epochs that were interrupted before their checkpoint."""
     if path.exists():
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        path.write_text("".join(lines[: 1 + epochs]), encoding="utf-8")
+        lines = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(b"".join(lines[: 1 + epochs]))
 
 
 def _finish(

@@ -37,7 +37,8 @@ def gallery(queries: Sequence[str], results: Sequence[Sequence[Found]], path: Pa
     which nobody knows no mark.
 
     Args:
-        queries: texts of any length and script; what the font lacks shows as empty boxes.
+        queries: texts of any length and script, each in the font that holds most of it; what that lacks shows as empty
+            boxes.
         results: of each query, best first; rows may differ in length.
         path: the PNG to write; its folder is made.
 
@@ -46,7 +47,7 @@ def gallery(queries: Sequence[str], results: Sequence[Sequence[Found]], path: Pa
     """
     if not queries or len(queries) != len(results):
         raise DataError(f"A gallery needs a row of results for each query; found {len(queries)} and {len(results)}.")
-    text_font, small_font = _font(16, queries), ImageFont.load_default(14)
+    small_font = ImageFont.load_default(14)
     columns = max(1, *(len(row) for row in results))
     row_height = _THUMBNAIL + 24 + _GAP
     sheet = Image.new(
@@ -57,6 +58,7 @@ def gallery(queries: Sequence[str], results: Sequence[Sequence[Found]], path: Pa
         top = _GAP + row * row_height
         if row:
             draw.line((_GAP, top - _GAP // 2, sheet.width - _GAP, top - _GAP // 2), fill=(225, 226, 230))
+        text_font = _font(16, query)
         lines = _wrap(query, text_font, _QUERY_WIDTH - _GAP, max_lines=8)
         draw.multiline_text((_GAP, top + 2), "\n".join(lines), fill=_INK, font=text_font, spacing=5)
         for rank, found in enumerate(founds):
@@ -125,11 +127,9 @@ def _without_surrogates(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _font(size: int, texts: Sequence[str]) -> _Font:
-    """Return Pillow's own font, the same everywhere, or for texts beyond ASCII the installed one that holds most."""
-    if all(text.isascii() for text in texts):
-        return ImageFont.load_default(size)
-    return ImageFont.truetype(best_file("".join(texts)), size)
+def _font(size: int, text: str) -> _Font:
+    """Return Pillow's own font, the same everywhere, or for a text beyond ASCII the installed one that holds most."""
+    return ImageFont.load_default(size) if text.isascii() else ImageFont.truetype(best_file(text), size)
 
 
 def _write(sheet: Image.Image, path: Path) -> None:
