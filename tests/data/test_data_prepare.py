@@ -103,6 +103,8 @@ def test_bad_input_is_counted_and_named(jsonl_source, tmp_path, picture):
     assert ("bad_line", "items.jsonl:9") in found(tmp_path / "out")
     assert ("empty_text", "03.png") in found(tmp_path / "out")
     details = [problem.detail for problem in read_problems(tmp_path / "out")]
+    (large,) = [problem.detail for problem in read_problems(tmp_path / "out") if problem.kind == "too_many_pixels"]
+    assert large.endswith(": reduce it, or raise --max-pixels")
     assert f"text 1 of 2 in {source}/items.jsonl:4 is empty" in details
     assert f"no text is left in {source}/items.jsonl:4; the picture is not used" in details
     (repeated,) = (problem for problem in read_problems(tmp_path / "out") if problem.kind == "repeated_id")
