@@ -1,4 +1,4 @@
-"""Files that a reader finds complete or not at all."""
+"""Files that a reader finds complete or not at all, and folders for them."""
 
 import contextlib
 import json
@@ -26,6 +26,14 @@ def written_aside(path: Path, *, keep_suffix: bool = False) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             aside.unlink()
         raise
+
+
+def in_the_way(folder: Path) -> str:
+    """Return what keeps a folder from being made or written to, the path that it lies with included; often nothing."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        return f"{existing} is a file"
+    return "" if os.access(existing, os.W_OK) else f"{existing} cannot be written to"
 
 
 def write_json(path: Path, values: Any) -> None:

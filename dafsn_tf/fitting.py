@@ -44,7 +44,7 @@ def image_inputs(
 ) -> dict[str, "ImageInputs"]:
     """Return each split's features of a frozen backbone, or its images where the backbone is trained."""
     if config.image.trains_backbone:
-        from dafsn_tf.data.pipeline import decoded_images
+        from dafsn_tf.data.decoding import decoded_images
 
         return {name: decoded_images(split, config.image.image_size) for name, split in records.items()}
     return {
@@ -245,7 +245,7 @@ def _begin_images(encoder: Any, config: Config, records: RecordSplit, inputs: An
 
 def _first_features(backbone: Any, image_size: int, records: RecordSplit) -> FrozenFeatures:
     """Return what a backbone gives before it is fine-tuned, for some images spread over a split."""
-    from dafsn_tf.data.pipeline import image_batches
+    from dafsn_tf.data.decoding import image_batches
 
     chosen = np.linspace(0, len(records) - 1, min(len(records), _ADAPTED)).astype(int)
     encoded = [

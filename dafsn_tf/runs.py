@@ -13,7 +13,6 @@ RUN/
 """
 
 import json
-import os
 import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from dafsn_tf.config import Config, ImageConfig, stored_config
 from dafsn_tf.errors import RunError
+from dafsn_tf.files import in_the_way
 from dafsn_tf.pretrained import HEADS, read_added_words, shipped_models
 from dafsn_tf.progress import Progress, Write, progress_lines
 
@@ -129,6 +129,16 @@ def resuming(run: Path, data: str | Path) -> str:
     return shlex.join(["dafsn", "train", "--config", str(config), "--data", str(data), "--run", str(run), "--resume"])
 
 
+def prepared_otherwise(known: dict[str, Any], manifest: "Manifest") -> bool:
+    """Return whether a model was trained on another preparation of a collection, whose splits may overlap with it.
+
+    Args:
+        known: `dataset` and `collection` of what it was trained on.
+        manifest: of the collection.
+    """
+    return known["dataset"] == manifest.name and known["collection"] != manifest.digest
+
+
 def overlap_warning(info: dict[str, Any], manifest: "Manifest") -> str:
     """Return what to say of figures on a collection whose pictures a model may know from training; often nothing.
 
@@ -136,8 +146,7 @@ def overlap_warning(info: dict[str, Any], manifest: "Manifest") -> str:
         info: of the run, see `read_run_info`.
         manifest: of the collection that it is measured on.
     """
-    known = [info, *info.get("derived_from", [])]
-    if all(one["dataset"] != manifest.name or one["collection"] == manifest.digest for one in known):
+    if not any(prepared_otherwise(one, manifest) for one in (info, *info.get("derived_from", []))):
         return ""
     return (
         f"it was trained on another preparation of {manifest.name}: pictures that are measured here may be among those "
@@ -182,10 +191,8 @@ def check_makeable(folder: Path, what: str) -> None:
     Raises:
         RunError: names the folder as `what`, and what is in the way.
     """
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        found = "cannot be written to" if existing.is_dir() else "is a file"
-        raise RunError(f"The {what} {folder} cannot be made: {existing} {found}. Choose another folder.")
+    if obstacle := in_the_way(folder):
+        raise RunError(f"The {what} {folder} cannot be made: {obstacle}. Choose another folder.")
 
 
 def load_backbone(config: ImageConfig) -> Any:

@@ -35,6 +35,7 @@ from dafsn_tf.runs import (
     checkpoint,
     load_backbone,
     load_model,
+    prepared_otherwise,
     read_run_info,
     read_vocabulary,
 )
@@ -195,7 +196,7 @@ def _tell_of_ancestry(ancestry: list[dict[str, str]], manifest: Manifest, write:
     for one in ancestry:
         if one["terms"]:
             write(f"terms of the heads that training begins with: {one['terms']}")
-        if one["dataset"] == manifest.name:
+        if prepared_otherwise(one, manifest):
             write(
                 f"the heads that training begins with were trained on another preparation of {manifest.name}: its "
                 "validation and test pictures may be among those they know, and figures too good"

@@ -4,10 +4,8 @@
 were made from anything else (other weights, another collection) are refused by name.
 """
 
-import errno
 import json
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from dafsn_tf.config import ImageConfig
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.errors import DataError
-from dafsn_tf.files import write_json
+from dafsn_tf.files import in_the_way, write_json
 from dafsn_tf.progress import Progress
 
 FORMAT = 1
@@ -117,15 +115,12 @@ def _make(folder: Path) -> None:
     Raises:
         DataError: it cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    except OSError as error:
+    if obstacle := in_the_way(folder):
         raise DataError(
-            f"Features of the frozen backbone are kept with their collection, in {folder}, which cannot be written to "
-            f"({error.strerror}). Make the collection writable, or copy it to where it is."
-        ) from error
+            f"Features of the frozen backbone are kept with their collection, in {folder}, but {obstacle}. Make the "
+            "collection writable, or copy it to where it is."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _folder_name(config: ImageConfig) -> str:
@@ -198,7 +193,7 @@ def _compute(
     """Yield the number of the first image of each block and its features, of all variants (n, V, ...)."""
     import tensorflow as tf
 
-    from dafsn_tf.data.pipeline import image_batches
+    from dafsn_tf.data.decoding import image_batches
 
     @tf.function(reduce_retracing=True)
     def variants(images: Any) -> list[Any]:

@@ -8,8 +8,9 @@ import numpy as np
 import tensorflow as tf
 
 from dafsn_tf.config import EvaluationConfig
+from dafsn_tf.data.decoding import image_batches
 from dafsn_tf.data.features import FrozenFeatures
-from dafsn_tf.data.pipeline import ImageInputs, image_batches, trim_padding
+from dafsn_tf.data.pipeline import ImageInputs, trim_padding
 from dafsn_tf.data.records import RecordSplit
 from dafsn_tf.evaluation.protocols import Collection
 from dafsn_tf.progress import Progress, Write, progress_lines

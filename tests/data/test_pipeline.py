@@ -4,11 +4,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from dafsn_tf.data.decoding import DecodedImages, decoded_images, image_batches
 from dafsn_tf.data.pipeline import (
-    DecodedImages,
-    decoded_images,
     epoch_plan,
-    image_batches,
     learned_classes,
     training_batches,
     trim_padding,

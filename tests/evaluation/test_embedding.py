@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dafsn_tf.config import EvaluationConfig
+from dafsn_tf.data.decoding import DecodedImages, decoded_images
 from dafsn_tf.data.features import FrozenFeatures
-from dafsn_tf.data.pipeline import DecodedImages, decoded_images
 from dafsn_tf.data.records import open_split
 from dafsn_tf.evaluation.embedding import Embedder, selection_sample
 
