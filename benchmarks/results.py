@@ -130,6 +130,8 @@ def results() -> str:
         "one is tested in another (compare-pascal-sentence says which choices that concerns). Several seeds: mean ±",
         "standard deviation.",
         *WEIGHTS,
+        "Commands that read photographs found these by",
+        "`export DAFSN_INCEPTION_WEIGHTS=../shared/data/inception_v3/inception_v3_notop_float16.h5`.",
     ]
     for run in _runs():
         lines += ["", *_section_of(run)(run)]
@@ -161,15 +163,17 @@ def documents() -> dict[Path, str]:
 
 def _collections() -> list[str]:
     """Return the figures of the collections as a table."""
-    rows = [("collection (test split)", "protocol, fused score", "MAP@all", "text to image recall@1 / 10", "wall time")]
+    directions = ("text_to_image", "image_to_text")
+    recalls = (f"{direction.replace('_', ' ')} recall@1 / 10" for direction in directions)
+    rows = [("collection (test split)", "protocol, fused score", "MAP@all", *recalls, "wall time")]
     for run in _runs():
         if "evaluations" not in run:
             continue
         first = run["evaluations"][0]
         protocol = next(iter(first["protocols"]))
-        recall = " / ".join(_fused(run, protocol, "text_to_image", f"recall@{k}") for k in (1, 10))
+        recall = (" / ".join(_fused(run, protocol, way, f"recall@{k}") for k in (1, 10)) for way in directions)
         name, minutes = f"{run['name']}, {first['num_images']} images", f"{run['seconds'] / 60:.0f} min"
-        rows.append((name, protocol, _average_map(run), recall, minutes))
+        rows.append((name, protocol, _average_map(run), *recall, minutes))
     return _table(rows)
 
 

@@ -67,7 +67,12 @@ GlobalLayer = Literal["mixed7", "mixed8", "mixed10", "mixed7+mixed8", "mixed7+mi
 
 @dataclass(frozen=True)
 class ImageConfig:
-    """Pictures: backbone and `ImageEncoder`."""
+    """Pictures: backbone and `ImageEncoder`.
+
+    Mirrored training images: Krizhevsky et al., ImageNet Classification with Deep CNNs, NIPS 2012. Dropped regions:
+    Chen et al., Learning the Best Pooling Strategy for Visual Semantic Embedding, CVPR 2021. A backbone that is
+    fine-tuned from some block on: Yosinski et al., How Transferable Are Features in Deep Neural Networks?, NIPS 2014.
+    """
 
     backbone: Literal["inception_v3", "small_cnn"] = "inception_v3"  # for photographs | trained anew, for drawings
     weights: str = "imagenet"  # "imagenet", "none" or a .h5 file; DAFSN_INCEPTION_WEIGHTS stands in for "imagenet"
@@ -77,8 +82,8 @@ class ImageConfig:
     global_pooling: Literal["mean", "max", "gpo"] = "mean"  # image feature: from global_layer, or from the regions
     region_grid: CountOrNone = 6  # regions pooled to this many cells a side; 0 keeps the layer's own map
     dropout: Share = 0.2  # on backbone features, [0, 1)
-    region_dropout: Share = 0.0  # share of whole regions dropped in training, [0, 1); Chen et al., CVPR 2021
-    augmentation: Literal["none", "flip"] = "none"  # flip: seen mirrored as often; Krizhevsky et al., 2012
+    region_dropout: Share = 0.0  # share of whole regions dropped in training, [0, 1)
+    augmentation: Literal["none", "flip"] = "none"  # flip: seen mirrored as often
     flip_averaging: bool = False  # outside training, features are averaged with the mirror image's: twice the work
     fine_tune_from: Block = "none"  # Inception-v3's first block that is trained too, from pixels: hours, not minutes
 
@@ -116,11 +121,14 @@ class LossConfig:
 
     L = word_weight (L1w + L2w) + sentence_weight (L1s + L2s) + fused_weight (L1f + L2f) + label_weight L_label
     + adversarial_weight L_adv.
+
+    A temperature that is learned: Radford et al., Learning Transferable Visual Models From Natural Language Supervision
+    (CLIP), ICML 2021. The hinge of the hardest negatives: Faghri et al., VSE++, BMVC 2018.
     """
 
     matching: Literal["cross_entropy", "hardest_negative"] = "cross_entropy"  # Eq 11-12 | VSE++'s hinge
     gamma3: Positive = 16.0  # sharpness of matching in a batch; Eq 11 (10 there)
-    learned_gamma3: bool = False  # gamma3 is where it begins, then it is learned (CLIP, ICML 2021)
+    learned_gamma3: bool = False  # gamma3 is where it begins, then it is learned
     margin: Positive = 0.2  # of the hinge; VSE++
     hinge_warmup_steps: CountOrNone = 200  # first steps in which the hinge takes all negatives, not the hardest
     word_weight: NotNegative = 0.1
@@ -150,12 +158,12 @@ class LossConfig:
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """`ModalityDiscriminator` and how often it plays."""
+    """`ModalityDiscriminator` and how often it plays: k steps to one of the encoders (Goodfellow et al., NIPS 2014)."""
 
     inputs: Literal["global", "local", "both"] = "global"  # sentences and images | words and attended regions | both
     hidden_dim: Count = 256  # width of both hidden layers
     dropout: Share = 0.2
-    steps: Count = 1  # k, discriminator steps for each step of the encoders; Goodfellow et al., NIPS 2014
+    steps: Count = 1  # k, discriminator steps for each step of the encoders
     learning_rate: Positive = 1e-3
     beta_1: Share = 0.5  # Adam's first moment
 
@@ -166,12 +174,15 @@ LEAST_BATCH = 16  # images; matching learns little from fewer
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Batches, optimizer, schedule and selection."""
+    """Batches, optimizer, schedule and selection.
+
+    A backbone that is fine-tuned has a rate of its own, far below that of the heads: Faghri et al., VSE++, BMVC 2018.
+    """
 
     epochs: Count = 20
     batch_size: Pairs = 128  # B, images of a batch; each with one random caption
     learning_rate: Positive = 1e-3  # peak, Adam
-    backbone_learning_rate: Positive = 2e-5  # peak, of blocks that are fine-tuned; VSE++
+    backbone_learning_rate: Positive = 2e-5  # peak, of blocks that are fine-tuned
     beta_1: Share = 0.9  # Adam's first moment
     weight_decay: NotNegative = 2.0  # decoupled (AdamW); word embeddings are left out
     schedule: Literal["constant", "cosine", "exponential"] = "cosine"

@@ -14,6 +14,7 @@ import pytest
 from dafsn_tf import callbacks
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.locking import locked
+from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.data.prepare import prepare
 from dafsn_tf.data.records import open_split
 from dafsn_tf.data.sources import shapes
@@ -228,6 +229,7 @@ def test_long_work_shows_how_far_it_is(monkeypatch):
 def test_evaluation_has_every_figure(finished, shapes_data):
     evaluation = evaluate_run(load_run(str(finished[0])), shapes_data)
     assert (evaluation["num_images"], evaluation["num_texts"], evaluation["seed"]) == (12, 60, 1)
+    assert evaluation["collection"] == evaluation["trained_on"] == Manifest.read(shapes_data).digest
     assert set(evaluation["protocols"]) == {"sentence"}
     for score in ("sentence", "word", "fused"):
         for direction in ("image_to_text", "text_to_image"):

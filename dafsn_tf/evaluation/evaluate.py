@@ -107,6 +107,8 @@ def evaluate_run(
     gap = {"modality_gap": modality_gap(*learned, text_image)} if probe else {}
     return {
         "dataset": records.manifest.name,
+        "collection": records.manifest.digest,
+        "trained_on": run.info["collection"],  # the same digest where splits are those of training
         "split": split,
         "num_images": len(records),
         "num_texts": len(embeddings.sentences),
