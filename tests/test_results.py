@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dafsn_tf.baselines import METHODS
 from dafsn_tf.baselines.ablations import ablations_of
+from dafsn_tf.baselines.tuning import check_choice, tuning_file
 from dafsn_tf.config import Config, load_config, preset_names
 
 _ROOT = Path(__file__).parents[1]
@@ -69,6 +71,21 @@ def test_a_tables_command_trains_what_its_runs_were_trained_by(name: str) -> Non
 def test_a_comparisons_methods_read_the_same_features_and_words(name: str) -> None:
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((_RUNS / name).glob("*.json"))]
     assert all(run["inputs"] == runs[0]["inputs"] for run in runs)
+
+
+@pytest.mark.parametrize("name", [name for name in _MADE if name.startswith("compare-")])
+def test_peers_have_the_settings_that_this_version_chooses(name: str) -> None:
+    """But those of which the table says that they are older."""
+    older = " ".join(json.loads((_RUNS / f"{name}.json").read_text(encoding="utf-8"))["missing"]).lower()
+    for path in sorted((_RUNS / name).glob("*.json")):
+        run = json.loads(path.read_text(encoding="utf-8"))
+        peer = run["method"]
+        if path.name.startswith("tuning-") or peer not in METHODS or f"{peer} as it is tuned now" in older:
+            continue
+        chosen_on = run.get("settings_chosen_on", f"{run['dataset']}-{run['collection'][:8]}")
+        file = tuning_file(_RUNS / name, peer, chosen_on)
+        assert file.is_file()
+        check_choice(METHODS[peer], run["settings"], file)
 
 
 def test_the_readmes_pictures_are_there_small_and_told_in_words() -> None:

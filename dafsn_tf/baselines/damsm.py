@@ -78,7 +78,7 @@ def fit(train: Split, validation: Split, settings: Settings, seed: int, surround
 METHOD = Method(
     "damsm",
     fit,
-    grid=tuple(Settings(gamma3, decay) for gamma3 in (10.0, 16.0) for decay in (0.0, 0.3)),
+    grid=(Settings(10.0, 0.0), Settings(10.0, 0.3), Settings(16.0, 0.0), Settings(40.0, 0.0)),
     axes=(
         Axis(("gamma3",), (1.6, 2.5, 4.0, 6.5, 10.0, 16.0, 25.0, 40.0, 63.0, 100.0)),
         Axis(("weight_decay",), (0.0, 0.3, 2.0, 10.0)),
