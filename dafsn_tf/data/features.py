@@ -115,12 +115,17 @@ def _make(folder: Path) -> None:
     Raises:
         DataError: it cannot be written to.
     """
-    if obstacle := in_the_way(folder):
+    obstacle = in_the_way(folder)
+    try:
+        if not obstacle:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a full disk, say
+        obstacle = f"it cannot be made ({error.strerror})"
+    if obstacle:
         raise DataError(
             f"Features of the frozen backbone are kept with their collection, in {folder}, but {obstacle}. Make the "
             "collection writable, or copy it to where it is."
         )
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _folder_name(config: ImageConfig) -> str:
