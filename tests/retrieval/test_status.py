@@ -40,9 +40,12 @@ def test_a_row_with_a_status_holds_nothing_and_the_others_are_as_without_it(name
     assert outputs.pop("status").tolist() == status
     good = np.flatnonzero(np.array(status) == 0)
     alone = asked(*(tf.constant([values[row] for row in good]) for values in rows))
+    # Another batch may take another kernel: cosines differ by round-off, and a score divides these by a deviation.
+    fusion = index.encoder.fusion
+    smallest = min(fusion.sentence_deviation, fusion.word_deviation, fusion.label_deviation)
     for key, values in outputs.items():
         assert not values[np.array(status) != 0].astype(bool).any(), key
         if values.dtype.kind == "f":
-            np.testing.assert_allclose(values[good], alone[key], atol=1e-6)
+            np.testing.assert_allclose(values[good], alone[key], rtol=1e-6, atol=1e-6 / min(1, smallest))
         else:
             assert (values[good] == alone[key].numpy()).all()
