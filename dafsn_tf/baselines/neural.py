@@ -25,7 +25,7 @@ class Pairs:
 
     Args:
         split: the training split.
-        batch_size: pairs of a batch; incomplete batches are dropped.
+        batch_size: pairs of a batch, at most as many as there are images.
         seed: of the run.
     """
 

@@ -23,28 +23,27 @@ ImageInputs = FrozenFeatures | DecodedImages | None  # None: decoded again whene
 def epoch_plan(
     lengths: Sequence[Sequence[int]], batch_size: int, seed: int, epoch: int, variants: int = 1
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the order of images, the text chosen for each, and the image variant, each (B,) int64.
+    """Return the order of images, the text chosen for each, and the image variant, each (N,) int64.
 
-    Texts of similar length share a batch, which spares the padding: within windows of `WINDOW` batches, images are put
-    in the order of their texts' lengths, and the batches of a window are shuffled again.
+    N is what whole batches hold: the images left over are drawn anew in each epoch, whatever their texts. Texts of
+    similar length share a batch, which spares the padding: within windows of `WINDOW` batches, images are put in the
+    order of their texts' lengths, and the batches of a window are shuffled again.
 
     Args:
         lengths: of each text of each image; one text of an image is chosen at random.
-        batch_size: images of a batch.
+        batch_size: images of a batch, at most as many as there are.
         seed: of the run.
         epoch: from 0.
         variants: ways in which an image is seen, one of which is drawn: as it is, mirrored, their averaged features.
     """
     generator = np.random.default_rng([seed, epoch])
-    order = generator.permutation(len(lengths))
+    order = generator.permutation(len(lengths))[: len(lengths) // batch_size * batch_size]
     texts = generator.integers(0, [len(lengths[image]) for image in order])
     chosen = np.array([lengths[image][text] for image, text in zip(order, texts, strict=True)])
     arranged = []
     for start in range(0, len(order), WINDOW * batch_size):
         window = start + np.argsort(chosen[start : start + WINDOW * batch_size], kind="stable")
-        batches = [window[first : first + batch_size] for first in range(0, len(window), batch_size)]
-        full, rest = batches[: len(window) // batch_size], batches[len(window) // batch_size :]
-        arranged += [full[number] for number in generator.permutation(len(full))] + rest
+        arranged.append(generator.permutation(window.reshape(-1, batch_size)).ravel())
     places = np.concatenate(arranged)
     return order[places], texts[places], generator.integers(0, variants, size=len(order))
 
@@ -62,7 +61,7 @@ def training_batches(
     inputs: ImageInputs = None,
     flip: bool = False,
 ) -> tf.data.Dataset:
-    """Return batches of pairs for `DAFSN.fit`, epoch after epoch; incomplete batches are dropped.
+    """Return batches of pairs for `DAFSN.fit`, epoch after epoch, all of them whole (`epoch_plan`).
 
     Args:
         records: the training split.
@@ -99,7 +98,7 @@ def training_batches(
     def epoch_indices(epoch: tf.Tensor) -> tf.data.Dataset:
         columns = tf.numpy_function(plan, [epoch], [tf.int64] * 3, stateful=False)
         rows = tf.data.Dataset.from_tensor_slices(tuple(tf.ensure_shape(column, [None]) for column in columns))
-        return rows.batch(batch_size, drop_remainder=True)
+        return rows.batch(batch_size, drop_remainder=True)  # which leaves none, and tells the graph their size
 
     def batch_of(indices: tf.Tensor, texts: tf.Tensor, variant: tf.Tensor) -> dict[str, tf.Tensor]:
         return {

@@ -53,11 +53,22 @@ def test_plan_is_a_permutation_and_depends_on_seed_and_epoch_alone():
 def test_texts_of_similar_length_share_a_batch():
     lengths = [[int(length)] for length in np.random.default_rng(0).integers(1, 1000, 67)]
     order, _, _ = epoch_plan(lengths, 8, seed=0, epoch=0)
-    assert sorted(order) == list(range(67))
+    assert len(set(order.tolist())) == len(order) == 64
     batches = [[lengths[image][0] for image in order[start : start + 8]] for start in range(0, 64, 8)]
     spans = sorted((min(batch), max(batch)) for batch in batches)
     assert all(before[1] <= after[0] for before, after in pairwise(spans))
     assert [(min(batch), max(batch)) for batch in batches] != spans
+
+
+@pytest.mark.parametrize(("images", "batch_size"), [(20, 16), (31, 16), (255, 128), (90, 48), (64, 16)])
+def test_each_image_is_shown_in_some_epochs_however_long_its_texts(images, batch_size):
+    lengths = [[1 + image] for image in range(images)]
+    times = np.zeros(images)
+    for epoch in range(200):
+        times[epoch_plan(lengths, batch_size, 0, epoch)[0]] += 1
+    share = images // batch_size * batch_size / images
+    deviation = np.sqrt(share * (1 - share) / 200)
+    assert np.abs(times / 200 - share).max() <= 4.5 * deviation  # of up to 255 images, by chance less than 1 in 300
 
 
 def test_an_epoch_shows_each_image_once_in_full_batches(records):
