@@ -97,8 +97,18 @@ class RunCheckpoint(keras.callbacks.Callback):
         named = {checkpoint(self.folder, self.state[name]) for name in ("epochs_done", "best_epoch")}
         for path in set(self.folder.glob("epoch-*.keras")) - named:
             path.unlink()
-        if self.patience and done - self.state["improved"] >= self.patience:
+        if out_of_patience(self.state, self.patience):
             self.model.stop_training = True
+
+
+def out_of_patience(state: dict[str, Any], patience: int) -> bool:
+    """Return whether training has stopped for want of better epochs.
+
+    Args:
+        state: of `RunCheckpoint`.
+        patience: as it takes it.
+    """
+    return bool(patience and state["epochs_done"] and state["epochs_done"] - state["improved"] >= patience)
 
 
 class ProgressLines(keras.callbacks.Callback):

@@ -63,7 +63,7 @@ def train(
         data: a collection made by `prepare`.
         run: folder to write, absent or empty; see `dafsn_tf.runs` for what it holds. It appears when everything that
             training reads is ready, and vanishes again where training fails in its first epoch.
-        seed: of initial weights, order, chosen texts and dropout.
+        seed: of initial weights, order, chosen texts and dropout; 0 to 2**32 - 1.
         resume: go on with an interrupted run of the same configuration, data and seed.
         write: receives progress, a line at a time.
 
@@ -71,10 +71,11 @@ def train(
         `{"best_epoch", "validation", "selection", "seconds", "epochs"}`.
 
     Raises:
-        ConfigError, DataError, RunError, WeightsError: what the user can mend.
+        ConfigError, DataError, RunError, WeightsError: what the user can mend. ValueError: no such seed.
     """
     import keras
 
+    from dafsn_tf.callbacks import out_of_patience
     from dafsn_tf.preprocessing.text import TextPreprocessor
 
     data, run = Path(data), Path(run)
@@ -102,6 +103,7 @@ def train(
         source = source_heads(config, backbone) if not state["epochs_done"] or config.fits_canonical else None
         inputs = image_inputs(config, data, records, backbone, write)
         vocabulary = read_vocabulary(run) if resume else training_vocabulary(config, records["train"], source)
+        keras.utils.set_random_seed(seed)
         if not resume:
             ancestry = [one for one in _ancestry(source) if one["collection"] != manifest.digest]
             _tell_of_ancestry(ancestry, manifest, write)
@@ -109,21 +111,21 @@ def train(
             held.enter_context(_only_training(run))
             _check_unused(run)  # another training may have begun there since
             _begin(run, config, identity | {"derived_from": ancestry}, manifest, vocabulary)
-        keras.utils.set_random_seed(seed)
-        text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
-        _tell_of_long_texts(records["train"], config.text.max_words, write)
-        _tell_of_large_classes(records["train"], write)
-        _tell_of_few_images(config.evaluation.selected_images(len(records["validation"])), write)
-        hint = shipped_heads_hint(config, records["train"], vocabulary)
-        if hint:
-            write(hint)
-        config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
         try:
+            text_preprocessor = TextPreprocessor(vocabulary, config.text.max_words, config.text.oov_buckets)
+            _tell_of_long_texts(records["train"], config.text.max_words, write)
+            _tell_of_large_classes(records["train"], write)
+            _tell_of_few_images(config.evaluation.selected_images(len(records["validation"])), write)
+            hint = shipped_heads_hint(config, records["train"], vocabulary)
+            if hint:
+                write(hint)
+            config = dataclasses.replace(config, training=config.training.for_images(len(records["train"])))
             if state["epochs_done"]:
                 model = load_model(checkpoint(run, state["epochs_done"]))
             else:
                 model = initial_model(config, vocabulary, records["train"], inputs["train"], source, write)
-            _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
+            if not out_of_patience(state, config.training.patience):  # else what was interrupted is only its completion
+                _fit(model, config, records, inputs, text_preprocessor, run, state, seed, write)
         except Exception:
             if not state["epochs_done"]:
                 shutil.rmtree(run, ignore_errors=True)  # what it holds so far would only be in the way of another try

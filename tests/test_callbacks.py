@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dafsn_tf.callbacks import RunCheckpoint
+from dafsn_tf.callbacks import RunCheckpoint, out_of_patience
 
 
 def _run(folder: Path, values: list[float], **options) -> dict:
@@ -51,3 +51,10 @@ def test_what_is_near_the_best_so_far_gives_way_when_a_later_epoch_is_better(tmp
 def test_patience_counts_from_the_best_value_whatever_epoch_is_chosen(tmp_path: Path) -> None:
     state = _run(tmp_path, [1.0, 0.95, 0.95, 0.95, 2.0], patience=3, takes_the_place=_near)
     assert (state["epochs_done"], state["best_epoch"], state["improved"]) == (4, 4, 1)
+
+
+@pytest.mark.parametrize(
+    ("done", "improved", "patience", "over"), [(0, None, 2, False), (3, 2, 2, False), (4, 2, 2, True), (4, 2, 0, False)]
+)
+def test_patience_that_is_over_stays_so_when_a_run_is_resumed(done, improved, patience, over) -> None:
+    assert out_of_patience({"epochs_done": done, "improved": improved}, patience) is over

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from dafsn_tf import callbacks
+from dafsn_tf import callbacks, training
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.data.locking import locked
 from dafsn_tf.data.manifest import Manifest
@@ -197,6 +197,24 @@ def test_averaged_weights_are_validated_and_kept_and_an_interrupted_run_goes_on_
     assert any((a.numpy() != v.numpy()).any() for a, v in zip(moving, first.encoder_variables, strict=True))
     assert (tmp_path / "run" / "metrics.csv").read_bytes() == (tmp_path / "straight" / "metrics.csv").read_bytes()
     assert np.isfinite(result["selection"])
+
+
+def test_a_run_that_lost_its_patience_is_only_completed_when_it_goes_on(shapes_data, tmp_path, monkeypatch):
+    config, lines = tiny_config("training.epochs=5", "training.patience=1", "training.learning_rate=1e-12"), []
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "_finish", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(config, shapes_data, tmp_path / "run", write=lambda line: None)
+    assert json.loads((tmp_path / "run" / "state.json").read_text())["epochs_done"] == 2
+    result = train(config, shapes_data, tmp_path / "run", resume=True, write=lines.append)
+    assert result["epochs"] == 2
+    assert not [line for line in lines if line.startswith("epoch ")]
+
+
+def test_a_seed_that_is_none_leaves_nothing(shapes_data, tmp_path):
+    with pytest.raises(ValueError, match=r"[Ss]eed"):
+        train(tiny_config(), shapes_data, tmp_path / "run", seed=-1, write=lambda line: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_long_epoch_shows_how_far_it_is(monkeypatch):

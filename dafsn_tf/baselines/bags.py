@@ -1,6 +1,7 @@
 """Texts as bags of words: tf-idf vectors over the tokeniser's vocabulary, with word vectors beside them if wanted."""
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,14 @@ def _words(split: Split) -> Iterator[list[int]]:
 
 def _word_vectors(train: Split, word_ids: list[int]) -> np.ndarray:
     """Return the vectors (W, d) of words, zero where a word has none."""
-    words = [*train.vocabulary, *train.added_words]
-    found, known = word_vectors(train.config.text.embeddings, [words[word - train.first_word] for word in word_ids])
-    vectors = np.zeros((len(word_ids), max(known.shape[1], 1)), np.float32)  # a column even where no word has one
+    return _all_vectors(train.config.text.embeddings, (*train.vocabulary, *train.added_words))[
+        np.array(word_ids) - train.first_word
+    ]
+
+
+@lru_cache(maxsize=1)  # each setting that is tried asks for the same, and a file may have millions of lines
+def _all_vectors(source: str, words: tuple[str, ...]) -> np.ndarray:
+    found, known = word_vectors(source, words)
+    vectors = np.zeros((len(words), max(known.shape[1], 1)), np.float32)  # a column even where no word has one
     vectors[found, : known.shape[1]] = known
     return vectors

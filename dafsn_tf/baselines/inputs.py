@@ -126,15 +126,19 @@ class Inputs:
         self._region_standardizer.adapt(regions for regions, _ in features.batches())
         self._global_standardizer.adapt(whole for _, whole in features.batches())
 
-    def open(self, split: str) -> Split:
+    def open(self, split: str, *, whole: bool = False) -> Split:
         """Return a split; of the validation split the images that DAFSN too is chosen by (`selection_sample`).
+
+        Args:
+            split: its name.
+            whole: all images of the validation split too, for what is measured and not chosen.
 
         Raises:
             DataError: no such split.
         """
         records = open_split(self.data, split)
         features = self._features(records)
-        if split == "validation":
+        if split == "validation" and not whole:
             records, features = selection_sample(records, features, self.config.evaluation)
         texts = [text for texts in records.texts for text in texts]
         word_ids = _word_ids(texts, self._preprocessor)

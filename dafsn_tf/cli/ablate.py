@@ -7,7 +7,7 @@ import typer
 
 from dafsn_tf.cli.afresh import MODELS, go_on_afresh
 from dafsn_tf.cli.compare import named_config
-from dafsn_tf.cli.console import check_inputs, say
+from dafsn_tf.cli.console import LAST_SEED, check_inputs, say
 
 
 def ablate(
@@ -22,7 +22,9 @@ def ablate(
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="section.field=value of --config; may be repeated.")
     ] = None,
-    seeds: Annotated[list[int] | None, typer.Option(help="Of every ablation; 0 by default.")] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(min=0, max=LAST_SEED, help="Of every ablation; 0 by default.")
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Make the runs of these ablations alone; dafsn_tf/baselines/ablations.py lists them."),

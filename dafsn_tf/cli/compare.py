@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperCommand
 
 from dafsn_tf.cli.afresh import MODELS, go_on_afresh
-from dafsn_tf.cli.console import check_inputs, say
+from dafsn_tf.cli.console import LAST_SEED, check_inputs, say
 from dafsn_tf.config import Config, load_config
 from dafsn_tf.errors import ConfigError
 
@@ -58,7 +58,9 @@ def compare(
             "sixteen settings on validation at most, and the best of them with twice the training."
         ),
     ] = None,
-    seeds: Annotated[list[int] | None, typer.Option(help="Of every method; 0 by default.")] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(min=0, max=LAST_SEED, help="Of every method; 0 by default.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Make the runs of these methods alone.")] = None,
     tune_once: Annotated[
         bool, typer.Option("--tune-once", help="Choose each peer's settings on the first collection alone, for all.")

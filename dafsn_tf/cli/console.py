@@ -9,6 +9,8 @@ from dafsn_tf.data.manifest import Manifest
 from dafsn_tf.errors import DafsnError
 from dafsn_tf.runs import find_run
 
+LAST_SEED = 2**32 - 1  # that NumPy and Keras take
+
 
 def say(line: str) -> None:
     """Write a line of progress to standard error; results go to standard output."""

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import say
+from dafsn_tf.cli.console import LAST_SEED, say
 from dafsn_tf.config import load_config
 from dafsn_tf.data.pictures import picture_files
 from dafsn_tf.errors import ConfigError
@@ -17,7 +17,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for data, run, figures, pictures and the exported model.")] = Path(
         "demo"
     ),
-    seed: Annotated[int, typer.Option(help="Of the scenes and of training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Of the scenes and of training.")] = 0,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")] = None,
     images: Annotated[
         Path | None, typer.Option(help="Search the pictures of this folder instead, by a trained model.")

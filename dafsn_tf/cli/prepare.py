@@ -11,6 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
+from dafsn_tf.cli.console import LAST_SEED
+
 if TYPE_CHECKING:
     from dafsn_tf.data.manifest import Manifest
     from dafsn_tf.data.problems import Problem
@@ -22,7 +24,7 @@ def prepare(
     name: Annotated[str, typer.Argument(help="Native layout: pascal-sentence, flickr8k, jsonl or shapes.")],
     out: Annotated[Path, typer.Option(help="Folder to make.")],
     source: Annotated[Path | None, typer.Option(help="Folder that holds the collection; not for shapes.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of drawn splits and of shapes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Seed of drawn splits and of shapes.")] = 0,
     redraw_splits: Annotated[
         bool, typer.Option("--redraw-splits", help="Draw splits by --seed although the source names them.")
     ] = False,

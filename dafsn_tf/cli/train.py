@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import check_inputs, say
+from dafsn_tf.cli.console import LAST_SEED, check_inputs, say
 from dafsn_tf.config import load_config, stored_config
 from dafsn_tf.runs import check_makeable, resuming
 
@@ -14,7 +14,7 @@ def train(
     data: Annotated[Path, typer.Option(help="Collection made by `dafsn prepare`.")],
     run: Annotated[Path, typer.Option(help="Folder to write.")],
     config: Annotated[str, typer.Option(help="Preset or TOML file.")] = "default",
-    seed: Annotated[int, typer.Option(help="Of weights, order, texts and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LAST_SEED, help="Of weights, order, texts and dropout.")] = 0,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dafsn_tf.cli.console import check_inputs, say
+from dafsn_tf.cli.console import LAST_SEED, check_inputs, say
 from dafsn_tf.config import load_config
 
 
@@ -19,7 +19,9 @@ def tune(
     algorithm: Annotated[str, typer.Option(help="random, bayesian, hyperband or grid.")] = "bayesian",
     max_trials: Annotated[int, typer.Option(help="Trials in all, resumed ones included.")] = 20,
     budget_minutes: Annotated[float | None, typer.Option(help="No trial begins later than this.")] = None,
-    seeds: Annotated[list[int] | None, typer.Option(help="A trial trains with each; 0 by default.")] = None,
+    seeds: Annotated[
+        list[int] | None, typer.Option(min=0, max=LAST_SEED, help="A trial trains with each; 0 by default.")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Option("--set", help="section.field=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted search.")] = False,
     chief: Annotated[

@@ -6,7 +6,7 @@ A line of such a file is a word and its values, separated by spaces; a first lin
 """
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from dafsn_tf.errors import ConfigError, DataError
 
 SHIPPED = "glove"  # the name that stands for the package's own file, assets/glove.npz
 INITIAL_DEVIATION = 0.1  # of the values that word embeddings begin with
+_APOSTROPHES = str.maketrans("‘’ʼ", "'''")
 
 
 def word_vectors(source: str, words: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -30,12 +31,16 @@ def word_vectors(source: str, words: Iterable[str]) -> tuple[np.ndarray, np.ndar
 
     Raises:
         ConfigError: no such file.
-        DataError: a file of another form, named with the line.
+        DataError: a file of another form, named with the line; of other words' lines the numbers are only counted.
     """
     places = {word: place for place, word in enumerate(words)}
     exact: dict[int, np.ndarray] = {}
     folded: dict[int, np.ndarray] = {}
-    for word, values in _shipped() if source == SHIPPED else _read(Path(source)):
+
+    def wanted(word: str) -> bool:
+        return word in places or _folded(word) in places
+
+    for word, values in _shipped() if source == SHIPPED else _read(Path(source), wanted):
         if (place := places.get(word)) is not None:
             exact.setdefault(place, values)
         elif (place := places.get(_folded(word))) is not None:
@@ -110,7 +115,8 @@ def pack(source: Path, target: Path, words: int = 60_000) -> None:
 
 
 def _folded(word: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold())
+    """Return a word as `preprocessing.text` writes it."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", word).casefold()).translate(_APOSTROPHES)
 
 
 def _shipped() -> Iterator[tuple[str, np.ndarray]]:
@@ -119,7 +125,8 @@ def _shipped() -> Iterator[tuple[str, np.ndarray]]:
         yield from zip(words, file["values"] * file["scale"].astype(np.float32), strict=True)
 
 
-def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _read(path: Path, wanted: Callable[[str], bool] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the words of a text file and their values; without those that are not wanted, whose numbers cost most."""
     if not path.is_file():
         raise ConfigError(
             f"text.embeddings names {path}, which is no file. Name a text file of word vectors, '{SHIPPED}' or 'none'."
@@ -127,12 +134,15 @@ def _read(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     width = 0
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, start=1):
-            word, *fields = line.rstrip().split(" ")
-            if number == 1 and len(fields) == 1:
+            word, _, numbers = line.rstrip().partition(" ")
+            count = numbers.count(" ") + 1
+            if number == 1 and count == 1:
                 continue
-            width = width or len(fields)
+            width = width or count
+            if count >= width and wanted is not None and not wanted(word):
+                continue
             try:
-                values = np.array(fields[-width:], np.float32)
+                values = np.array(numbers.split(" ")[-width:], np.float32)
             except ValueError:
                 values = np.zeros(0, np.float32)
             if len(values) != width or not np.isfinite(values).all():

@@ -163,7 +163,7 @@ def measure_peers(
     """
     out.mkdir(parents=True, exist_ok=True)
     trials = Trials(data, run.config, out, write)
-    opened = trials.inputs.open(split)
+    opened = trials.inputs.open(split, whole=True)
     measured = []
     for name in names:
         scorer = trials.fit(METHODS[name], seed=0).scorer

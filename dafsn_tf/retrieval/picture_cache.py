@@ -22,7 +22,7 @@ class PictureFeatures(NamedTuple):
 class PictureCache:
     """What a model made of picture files; a file that has changed since, by size or time, is not known.
 
-    FOLDER/<model>/<block>.npz holds some pictures: `keys` (n,), `images` (n, D), `regions` (n, R, D). Blocks are
+    FOLDER/<model>/<block>.npz holds some pictures: `keys` (n,), `images` (n, F), `regions` (n, R, D). Blocks are
     written aside and renamed; one that cannot be read counts as absent.
 
     Args:

@@ -38,6 +38,9 @@ def test_of_a_large_validation_split_the_images_are_opened_that_choices_are_made
     np.testing.assert_array_equal(sample.image_vectors, whole.image_vectors[drawn])
     np.testing.assert_array_equal(sample.word_ids, whole.word_ids.reshape(6, 2, -1)[drawn].reshape(6, -1))
     assert len(Inputs(data, fewer).open("test").records) == len(open_split(data, "test"))
+    measured = Inputs(data, fewer).open("validation", whole=True)
+    assert measured.records.ids == whole.records.ids
+    assert len(measured.image_vectors) == len(measured.collection.labels) == len(measured.records)
 
 
 def test_words_of_other_splits_are_out_of_the_vocabulary(data, config):

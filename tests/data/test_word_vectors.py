@@ -22,12 +22,13 @@ def test_vectors_of_known_words_in_the_vocabulary_s_order(glove):
 
 
 def test_words_of_a_file_are_folded_as_texts_are_and_the_exact_form_wins(glove):
-    glove.write_text("Straße 1 0 0\nHund 2 0 0\nHUND 3 0 0\nHaus 4 0 0\nhaus 5 0 0\nλόγος 6 0 0\nＣafé 7 0 0\n")
-    words = ["strasse", "hund", "haus", "λόγοσ", "café", "katze"]
+    forms = ("Straße", "Hund", "HUND", "Haus", "haus", "λόγος", "Ｃafé", "aujourd’hui")
+    glove.write_text("".join(f"{form} {number} 0 0\n" for number, form in enumerate(forms, start=1)))
+    words = ["strasse", "hund", "haus", "λόγοσ", "café", "aujourd'hui", "katze"]
     found, vectors = word_vectors(str(glove), words)
-    assert found.tolist() == [True, True, True, True, True, False]
-    assert vectors[:, 0].tolist() == [1, 2, 5, 6, 7]
-    assert sorted(build_vocabulary(["Straße Hund Haus λόγος Ｃafé"], 10, 1)) == sorted(words[:5])
+    assert found.tolist() == [*[True] * 6, False]
+    assert vectors[:, 0].tolist() == [1, 2, 5, 6, 7, 8]
+    assert sorted(build_vocabulary(["Straße Hund Haus λόγος Ｃafé aujourdʼhui"], 10, 1)) == sorted(words[:6])
 
 
 def test_fasttext_files_begin_with_their_size(glove):
@@ -59,7 +60,14 @@ def test_packed_vectors_are_the_source_s_to_eight_bits(glove, tmp_path):
         np.testing.assert_allclose(file["values"] * file["scale"], [[1, 0, 2], [3, 1, 0]], atol=3 / 127)
 
 
-@pytest.mark.parametrize("line", ["dog 1 0", "dog 1 0 x", "dog 1 0 nan"])
+def test_numbers_of_words_that_are_not_asked_for_are_only_counted(glove):
+    glove.write_text("cat 3 1 0\nother x y z\n")
+    assert word_vectors(str(glove), ["cat"])[1].tolist() == [[3, 1, 0]]
+    with pytest.raises(DataError, match=r"line 2: expected a word and 3 numbers"):
+        word_vectors(str(glove), ["cat", "other"])
+
+
+@pytest.mark.parametrize("line", ["dog 1 0", "dog 1 0 x", "dog 1 0 nan", "other 1 0"])
 def test_a_line_of_another_form_is_named(glove, line):
     glove.write_text("cat 1 2 3\n" + line + "\n")
     with pytest.raises(DataError, match=r"vectors\.txt, line 2: expected a word and 3 numbers"):

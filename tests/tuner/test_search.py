@@ -3,6 +3,7 @@ import json
 import math
 
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 
@@ -109,6 +110,37 @@ def test_a_budget_ends_a_search_between_trials(config, data, tmp_path):
         write=lambda line: None,
     )
     assert len(found.trials) == 1
+
+
+@pytest.fixture
+def by_steps():
+    """Training by steps on the forty scenes: ten batches of 4 an epoch, whose weight decay is that of eight."""
+    steps = ["training.batch_size=4", "training.epochs=1", "training.min_steps=80", "training.weight_decay=2"]
+    return load_config("shapes", ["image.image_size=32", "model.dim=16", "text.embedding_dim=8", *steps])
+
+
+def test_the_first_trial_drawn_is_the_configurations_own(by_steps, data, tmp_path):
+    space = {"training.weight_decay": Range(0.01, 20.0, log=True), "training.batch_size": Choice((4, 8))}
+    trials = Trials(by_steps, data, lambda line: None)
+    assert trials.complete(by_steps).training.weight_decay == pytest.approx(1.6)
+    model = adapter.DAFSNHyperModel(trials, space)
+    tuner = adapter.make_tuner("random", model, tmp_path / "state", 3, 0)
+    tuner.oracle.begin(lambda line: None, 3, None)
+    assert model.configuration(tuner.oracle.create_trial("tuner0").hyperparameters) == by_steps
+
+
+@pytest.mark.parametrize(("batch_size", "expected"), [(4, [(0, 3), (3, 8)]), (5, [(0, 4), (4, 10)])])
+def test_a_bracket_of_hyperband_is_a_share_of_a_trials_own_epochs(
+    by_steps, data, monkeypatch, batch_size: int, expected: list[tuple[int, int]]
+):
+    asked = []
+    monkeypatch.setattr(Trials, "fit", lambda self, model, config, seed, epochs, callbacks: asked.append(epochs))
+    model = adapter.DAFSNHyperModel(
+        Trials(by_steps, data, lambda line: None), {"training.batch_size": Choice((batch_size,))}
+    )
+    for first, last in ((0, 3), (3, 8)):
+        model.fit(keras_tuner.HyperParameters(), None, initial_epoch=first, epochs=last)
+    assert asked == expected
 
 
 @pytest.mark.slow

@@ -69,14 +69,19 @@ class DAFSNHyperModel(keras_tuner.HyperModel):
             hp: of the trial.
             model: of `build`.
             *args: none.
-            **kwargs: `callbacks`; `epochs` and `initial_epoch` of a bracket of Hyperband.
+            **kwargs: `callbacks`; `epochs` and `initial_epoch` of a bracket of Hyperband, as the search's configuration
+                counts: a trial whose batches are of another size takes other epochs, and the same share of them.
         """
         config = self.trials.complete(self.configuration(hp))
+        whole = self.trials.complete(self.trials.config).training.epochs
         callbacks = list(kwargs.get("callbacks", ()))
         if config.training.patience:
             callbacks.append(keras.callbacks.EarlyStopping(OBJECTIVE, mode="max", patience=config.training.patience))
-        epochs = kwargs.get("initial_epoch", 0), kwargs.get("epochs", config.training.epochs)
-        return self.trials.fit(model, config, self.seed, epochs, callbacks)
+        first, last = (
+            round(kwargs.get(name, default) * config.training.epochs / whole)
+            for name, default in (("initial_epoch", 0), ("epochs", whole))
+        )
+        return self.trials.fit(model, config, self.seed, (first, max(first + 1, last)), callbacks)
 
     def _value(self, hp: Any, name: str) -> Any:
         values = self.space[name]
@@ -147,7 +152,7 @@ def make_tuner(
 ) -> Any:
     """Return a tuner whose state stands in a folder, which it makes; one that stands there is gone on with."""
     config = hypermodel.trials.complete(hypermodel.trials.config)
-    first = own_values(config, hypermodel.space)
+    first = own_values(hypermodel.trials.config, hypermodel.space)  # a trial is completed when it is built
     oracle = make_oracle(algorithm, max_trials, config.training.epochs, seed, first)
     with contextlib.redirect_stdout(io.StringIO()):  # "Reloading Tuner from ..."
         return kind(oracle, hypermodel, folder)

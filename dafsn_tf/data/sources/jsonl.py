@@ -9,7 +9,8 @@ A line: `{"image": "a/b.jpg", "texts": ["..."], "label": "dog", "split": "train"
 
 - `image`: path relative to the folder of the file; it must not leave that folder.
 - `texts`: a list of strings.
-- `label`: a string, a list of strings for several, or absent; lines with and without may be mixed.
+- `label`: a string, a list of strings for several, or absent; lines with and without may be mixed. Composed and
+  decomposed characters (NFC, NFD) make one class.
 - `split`: "train", "validation", "test" or absent; lines without are trained on where others name a split.
 - `id`: unique; the image path where absent, in its plain form: `./a//b.jpg` and `c/../a/b.jpg` are `a/b.jpg`.
 
@@ -143,7 +144,7 @@ def _labels(record: dict[str, Any]) -> tuple[str, ...]:
     for entry in labels:
         if not isinstance(entry, str) or not entry.strip():
             raise _LineError(f"'label' must be a class name, a list of class names or absent, found {_describe(entry)}")
-    return tuple(dict.fromkeys(entry.strip() for entry in labels))
+    return tuple(dict.fromkeys(normalize("NFC", entry.strip()) for entry in labels))
 
 
 def _image_path(folder: Path, image: str) -> Path:

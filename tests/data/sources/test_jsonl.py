@@ -21,12 +21,13 @@ def test_six_items(jsonl_source):
             {"image": "4.png", "texts": ["Nothing given."], "label": None, "split": None, "id": None},
             {"image": "5.png", "texts": ["No classes."], "label": []},
             {"image": "6.png", "texts": ["Other fields."], "label": " cat ", "licence": "CC0"},
+            {"image": "7.png", "texts": ["One class."], "label": ["caf\u00e9", "cafe\u0301"]},
         ]
     )
     items, problems = read(source)
-    assert [item.id for item in items] == ["a/1.png", "a/2.png", "third", "4.png", "5.png", "6.png"]
-    assert [item.labels for item in items] == [("cat",), ("dog", "car"), (), (), (), ("cat",)]
-    assert [item.split for item in items] == ["train", "test", None, None, None, None]
+    assert [item.id for item in items] == ["a/1.png", "a/2.png", "third", "4.png", "5.png", "6.png", "7.png"]
+    assert [item.labels for item in items] == [("cat",), ("dog", "car"), (), (), (), ("cat",), ("caf\u00e9",)]
+    assert [item.split for item in items] == ["train", "test", *[None] * 5]
     assert items[0].texts == ("A cat.", "Sleeping.")
     assert items[0].image == source / "a/1.png"
     assert problems.entries == []
