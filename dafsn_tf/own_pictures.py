@@ -47,25 +47,36 @@ class PictureFolder:
     Files that hold no usable picture are passed over with a warning each.
 
     Args:
-        run: with a text encoder whose words the questions are in.
+        run: with a text encoder whose words the questions are in; `load_run("flickr8k")` is one that the package ships.
         folder: of pictures; their files end in one of `data.pictures.SUFFIXES`.
         write: receives progress, a line at a time.
         kept: folder of a `retrieval.PictureCache`: what an earlier search looked at, even one that was interrupted, is
             taken from there.
+        top_k: pictures that a search returns, at most, from 1 on.
 
     Raises:
-        DataError: no such folder, or no usable picture in it.
+        ValueError: `top_k` below 1. DataError: no such folder, or no usable picture in it.
         WeightsError: the frozen backbone's weights cannot be had, or are not those of training.
     """
 
-    def __init__(self, run: Run, folder: Path, write: Callable[[str], None] = print, kept: Path | None = None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        folder: str | Path,
+        write: Callable[[str], None] = print,
+        kept: str | Path | None = None,
+        top_k: int = 10,
+    ) -> None:
+        if top_k < 1:
+            raise ValueError(f"top_k is {top_k}; a search returns 1 picture or more.")
+        folder = Path(folder)
         files = picture_files(folder)
         if unread := unread_pictures(folder):
             write(unread)
         model = complete_model(run)
         self.encoder = Encoder(model, run.text_preprocessor, Fusion.from_dict(run.fusion))
         anywhere = replace(run.config, image=replace(run.config.image, weights="imagenet"))  # wherever weights lie
-        cache = PictureCache(kept, model, anywhere.to_toml()) if kept else None
+        cache = PictureCache(Path(kept), model, anywhere.to_toml()) if kept else None
         known = cache.find(files) if cache else {}
         if known:
             write(f"{len(known)} of {len(files)} pictures were looked at by an earlier search ({kept})")
@@ -87,7 +98,7 @@ class PictureFolder:
         if not self.files:
             raise DataError(f"None of the {len(files)} picture files in {folder} can be read as a picture.")
         images, regions = (np.stack(parts) for parts in zip(*(known[file] for file in self.files), strict=True))
-        self._index = _index(self.encoder, images, regions, self.files)
+        self._index = _index(self.encoder, images, regions, self.files, top_k)
         self._place = {str(path): path for path in self.files}
 
     def _features(self, files: Sequence[Path]) -> dict[Path, PictureFeatures]:
@@ -111,7 +122,15 @@ class PictureFolder:
         return self.encoder.text_preprocessor.unknown_words(query)
 
     def search(self, queries: Sequence[str]) -> list[list[Hit]]:
-        """Return the pictures that texts ask for, best first; nothing for a text without a word."""
+        """Return the pictures that texts ask for, `top_k` for each, best first; nothing for a text without a word.
+
+        Raises:
+            TypeError: one text alone, not in a list.
+        """
+        if isinstance(queries, str):
+            raise TypeError(f"One text was given where a list of texts is due; write [{queries!r}].")
+        if not queries:
+            return []
         found = self._index.search(tf.constant(list(queries)))
         rows = zip(found["ids"].numpy(), found["scores"].numpy(), found["status"].numpy(), strict=True)
         return [
@@ -154,7 +173,7 @@ def _usable(files: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
             yield path, picture
 
 
-def _index(encoder: Encoder, images: np.ndarray, regions: np.ndarray, files: Sequence[Path]) -> Index:
+def _index(encoder: Encoder, images: np.ndarray, regions: np.ndarray, files: Sequence[Path], top_k: int) -> Index:
     """Return an index of pictures that no text describes."""
     width, words = regions.shape[2], 1
     embeddings = Embeddings(
@@ -166,7 +185,7 @@ def _index(encoder: Encoder, images: np.ndarray, regions: np.ndarray, files: Seq
         regions=regions,
         collection=Collection(text_image=np.zeros(0, "int64"), labels=None, documents=False),
     )
-    return Index(encoder, embeddings, [str(path) for path in files], [()] * len(files), top_k=10)
+    return Index(encoder, embeddings, [str(path) for path in files], [()] * len(files), top_k=top_k)
 
 
 def _picture(path: Path) -> bytes:

@@ -278,6 +278,20 @@ def test_splits_of_other_lengths_and_without_labels_are_joined():
     assert join_splits([part(2, 3, None), part(1, 1, None)]).collection.labels is None
 
 
+@pytest.mark.parametrize("candidates", [1, 3, 9])
+def test_the_nearest_by_sentences_are_ranked_again(tiny_run, candidates):
+    data, run = tiny_run
+    query = tf.constant(["a red star", "a circle"])
+    whole = build_index(run, encoder(run), data, "test", top_k=9)
+    names = whole.image_ids.numpy().tolist()
+    near = whole.encoder.encode_text(query)["sentence_features"].numpy() @ whole.images.numpy().T
+    found = {key: values.numpy() for key, values in whole.search(query).items()}
+    few = build_index(run, encoder(run), data, "test", top_k=1, candidates=candidates)
+    for row, (best,) in enumerate(few.search(query)["ids"].numpy()):
+        nearest = {names[place] for place in np.argsort(-near[row])[:candidates]}
+        assert best == next(identity for identity in found["ids"][row] if identity in nearest)
+
+
 def test_an_index_answers_in_python(tiny_run):
     data, run = tiny_run
     index = build_index(run, encoder(run), data, "test", top_k=20)

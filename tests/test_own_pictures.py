@@ -46,6 +46,17 @@ def test_texts_find_the_pictures_they_describe(pictures):
     assert all(hit.path.is_file() for row in hits for hit in row)
 
 
+def test_a_search_takes_a_list_of_texts_and_returns_as_many_as_it_is_asked_for(pictures, folder):
+    with pytest.raises(TypeError, match=r"write \['a red circle'\]"):
+        pictures.search("a red circle")
+    assert pictures.search([]) == []
+    assert [len(row) for row in pictures.search(["a circle", "a star"])] == [10, 10]
+    few = PictureFolder(load_run("shapes"), str(folder), write=lambda line: None, top_k=3)
+    assert few.search(["a circle"])[0] == pictures.search(["a circle"])[0][:3]
+    with pytest.raises(ValueError, match="top_k is 0"):
+        PictureFolder(load_run("shapes"), folder, top_k=0)
+
+
 def test_what_cannot_be_read_is_passed_over_by_name(folder, caplog):
     alone = folder / "deep"
     (alone / "half.png").write_bytes(SCENES[0].image[:300])

@@ -26,6 +26,9 @@ def export(
     data: Annotated[Path | None, typer.Option(help="Collection to index along, for search.")] = None,
     split: Annotated[str, typer.Option(help="Split of it to index: all, train, validation or test.")] = "all",
     top_k: Annotated[int, typer.Option(help="Answers to a query.")] = 10,
+    candidates: Annotated[
+        int, typer.Option(help="Nearest by the sentence score, which the fused score ranks again.")
+    ] = 100,
     only: Annotated[Part | None, typer.Option(help="Export this side alone; text needs no backbone.")] = None,
     float16: Annotated[bool, typer.Option("--float16", help="Keep kernels in half precision: half the size.")] = False,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures get a status.")] = 50_000_000,
@@ -42,5 +45,7 @@ def export(
     from dafsn_tf.export import ExportOptions, export_run
     from dafsn_tf.runs import load_run
 
-    options = ExportOptions(only.value if only else None, float16, max_pixels, top_k, split, license)
+    options = ExportOptions(
+        only.value if only else None, float16, max_pixels, top_k, candidates, split=split, license=license
+    )
     typer.echo(f"version written to {export_run(load_run(run, weights), to, data=data, options=options, write=say)}")

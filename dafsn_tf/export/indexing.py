@@ -10,11 +10,18 @@ from dafsn_tf.evaluation.embedding import Embedder, join_splits
 from dafsn_tf.export.options import ALL_SPLITS
 from dafsn_tf.progress import Write
 from dafsn_tf.retrieval import Encoder, Index
+from dafsn_tf.retrieval.index import CANDIDATES
 from dafsn_tf.runs import Run, features_progress, split_features
 
 
 def build_index(
-    run: Run, encoder: Encoder, data: Path, split: str = ALL_SPLITS, top_k: int = 10, write: Write | None = None
+    run: Run,
+    encoder: Encoder,
+    data: Path,
+    split: str = ALL_SPLITS,
+    top_k: int = 10,
+    write: Write | None = None,
+    candidates: int = CANDIDATES,
 ) -> Index:
     """Return the index of a collection, or of one split of it, embedded by a run.
 
@@ -25,6 +32,7 @@ def build_index(
         split: a name, or "all".
         top_k: answers to a query.
         write: receives progress, a line at a time.
+        candidates: of a query, as `Index` takes them.
 
     Raises:
         DataError: no such collection or split, or a stale feature cache.
@@ -46,7 +54,7 @@ def build_index(
     )
     ids = [identity for part in records for identity in part.ids]
     texts = [captions for part in records for captions in part.texts]
-    return Index(encoder, embeddings, ids, texts, top_k)
+    return Index(encoder, embeddings, ids, texts, top_k, candidates)
 
 
 def indexed(data: Path, split: str = ALL_SPLITS) -> str:

@@ -57,7 +57,7 @@ def model_card(
         "",
         *[f"- {status.value}: {status.name.lower().replace('_', ' ')}" for status in Status],
         "",
-        *([f"The search signatures look through {indexed}.", ""] if indexed else []),
+        *([_searching(indexed, options), ""] if indexed else []),
         "## Data",
         "",
         *_data(run),
@@ -100,6 +100,13 @@ def model_card(
         "```",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _searching(indexed: str, options: ExportOptions) -> str:
+    return (
+        f"The search signatures look through {indexed}: the {max(options.candidates, options.top_k)} nearest by the "
+        f"sentence score are ranked by the fused score, and the {options.top_k} best of them are answered."
+    )
 
 
 def _signature_table(signatures: dict[str, Any]) -> list[str]:

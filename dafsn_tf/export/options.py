@@ -6,6 +6,7 @@ from typing import Literal
 from dafsn_tf.data.items import SPLITS
 from dafsn_tf.errors import ExportError
 from dafsn_tf.retrieval.encoder import MAX_PIXELS
+from dafsn_tf.retrieval.index import CANDIDATES
 
 Part = Literal["text", "image"]
 ALL_SPLITS = "all"
@@ -22,6 +23,8 @@ class ExportOptions:
             some milliseconds for Inception-v3 and halves the version on disk and in memory.
         max_pixels: width times height above which a picture is answered with a status instead of being decoded.
         top_k: answers to a query.
+        candidates: of a query, the nearest by the sentence score, which the fused score ranks again; as many as the
+            collection has rank all by it. More take more time a query.
         split: of the collection that is indexed along: "all" of it, or one split's name.
         license: of the exported model, for its card.
 
@@ -33,11 +36,12 @@ class ExportOptions:
     float16: bool = False
     max_pixels: int = MAX_PIXELS
     top_k: int = 10
+    candidates: int = CANDIDATES
     split: str = ALL_SPLITS
     license: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("max_pixels", "top_k"):
+        for name in ("max_pixels", "top_k", "candidates"):
             if getattr(self, name) < 1:
                 raise ExportError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.split not in (ALL_SPLITS, *SPLITS):

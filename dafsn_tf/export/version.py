@@ -96,7 +96,7 @@ def served(
     image: Endpoints = {"encode_image": (encoder.encode_image, [IMAGES])}
     module: tf.Module = encoder
     if data:
-        module = index = build_index(run, encoder, data, options.split, options.top_k, write)
+        module = index = build_index(run, encoder, data, options.split, options.top_k, write, options.candidates)
         text["search"] = (index.search, [TEXTS])
         image["search_by_image"] = (index.search_by_image, [IMAGES])
     both: Endpoints = {**text, **image, "similarity": (encoder.similarity, [TEXTS, IMAGES])}

@@ -10,6 +10,8 @@ from dafsn_tf.evaluation.embedding import Embeddings, word_ids_of
 from dafsn_tf.layers import unit_vectors
 from dafsn_tf.retrieval.encoder import IMAGES, TEXTS, Encoder, with_status
 
+CANDIDATES = 100
+
 
 class Index(tf.Module):
     """Pictures and texts of a collection, ready to be searched from raw queries.
@@ -37,7 +39,7 @@ class Index(tf.Module):
         ids: list[str],
         texts: list[tuple[str, ...]],
         top_k: int = 10,
-        candidates: int = 100,
+        candidates: int = CANDIDATES,
     ) -> None:
         super().__init__(name="index")
         if not ids:

@@ -12,6 +12,7 @@ from types import FrameType
 from dafsn_server.batching.parameters import read_batching_parameters
 from dafsn_server.config_file import ConfigFile
 from dafsn_server.memory import return_memory
+from dafsn_server.ports import free_port
 from dafsn_server.tls import read_credentials
 from dafsn_server.versions import ModelConfig, Models, configs_of, discover, wanted
 from dafsn_tf.errors import ServingError
@@ -52,12 +53,14 @@ def serve(
         tensor_content: answer with values as bytes, not in the field of their type.
 
     Raises:
-        ServingError: no version to serve, a file that cannot be used (both told before TensorFlow is loaded), a version
-            that does not load, a port in use.
+        ServingError: no version to serve, a file that cannot be used, a port in use (all told before TensorFlow is
+            loaded), a version that does not load.
     """
     check_base_paths(models)
     batching = read_batching_parameters(batching_parameters_file) if batching_parameters_file else None
     credentials = read_credentials(ssl_config_file) if ssl_config_file else None
+    for number in (port, monitoring_port or 0):
+        free_port(host, number)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     return_memory()
@@ -128,6 +131,11 @@ def _leave(code: int) -> None:
 
 def _check_base_path(config: ModelConfig) -> None:
     name, path = config.name, config.base_path
+    if (path / "saved_model.pb").is_file():
+        raise ServingError(
+            f"The base path of model '{name}', {path}, is a version itself: serve {path.parent}, whose newest "
+            "version answers."
+        )
     example = f"It must hold version folders such as {path / '1'}; `dafsn export RUN --to {path}` writes one."
     try:
         found = discover(path)

@@ -27,6 +27,7 @@ class Repository:
         self._load = load
         self._poll_seconds = poll_seconds
         self._models: dict[str, Versions] = {}
+        self._configs: list[ModelConfig] = []  # the last that came, for the log
         self._served: set[str] = set()  # names in the configuration; the others only keep their ended states
         self._labels: dict[str, dict[str, int]] = {}
         self._transition = threading.Lock()  # held by whoever loads and unloads
@@ -47,6 +48,9 @@ class Repository:
         """
         configs = list(configs)
         with self._transition:
+            if configs != self._configs:
+                _log.info("configured: %s", "; ".join(map(str, configs)))
+                self._configs = configs
             named = {config.name for config in configs}
             fresh = []
             for config in configs:

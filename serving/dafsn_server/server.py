@@ -148,7 +148,7 @@ class Server:
         try:
             self.configure(configs)
         except Refusal as refusal:
-            advice = "Export the model again, or serve another folder."
+            advice = "Export the model again, move that version away if an older one shall do, or serve another folder."
             if refusal.code == grpc.StatusCode.FAILED_PRECONDITION:
                 advice = "Point the label to a version that is there and that the version policy serves."
             raise ServingError(f"The server did not start: {refusal.message}. {advice}") from refusal
@@ -192,6 +192,7 @@ def _bound(server: grpc.Server, address: str, credentials: grpc.ServerCredential
     try:
         return server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
+        reason = str(error).rstrip(".")
         raise ServingError(
-            f"The server cannot listen at {address}: {error}. Stop what uses that port or choose another."
+            f"The server cannot listen at {address}: {reason}. Stop what uses that port or choose another."
         ) from error

@@ -159,9 +159,13 @@ class Services:
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. "
                 "Only ModelConfigList is currently supported"
             )
-        self._repository.configure(
-            model_configs(request.config.model_config_list.config, served=self._repository.served)
-        )
+        try:
+            self._repository.configure(
+                model_configs(request.config.model_config_list.config, served=self._repository.served)
+            )
+        except Refusal as refusal:
+            _log.warning("a configuration that was sent is refused: %s", refusal.message)
+            raise
         response = model_management_pb2.ReloadConfigResponse()
         response.status.SetInParent()
         return response

@@ -17,6 +17,7 @@ from typing import Any, Self
 from dafsn_server.batching.parameters import read_batching_parameters
 from dafsn_server.engines import Engine, Launch, Request, launch
 from dafsn_server.foreground import check_base_paths
+from dafsn_server.ports import free_port
 from dafsn_server.tls import read_credentials
 from dafsn_tf.errors import ServingError
 
@@ -45,8 +46,8 @@ def serve_stock(engine: Engine, request: Request) -> None:
         read_credentials(request.ssl_config_file)
     request = replace(
         request,
-        port=_free(request.host, request.port),
-        monitoring_port=None if request.monitoring_port is None else _free(request.host, request.monitoring_port),
+        port=free_port(request.host, request.port),
+        monitoring_port=None if request.monitoring_port is None else free_port(request.host, request.monitoring_port),
     )
     with tempfile.TemporaryDirectory(prefix="dafsn-serve-") as folder:
         _run(engine, launch(engine, request, Path(folder)), request)
@@ -122,21 +123,6 @@ class _Signals:
             if self._plan.kill:
                 subprocess.run(self._plan.kill, capture_output=True, timeout=10, check=False)
             self._process.kill()
-
-
-def _free(host: str, port: int) -> int:
-    """Return a port that nothing listens at: this one, or any for 0."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServingError(
-                f"The server cannot listen at {host}:{port}: {error.strerror}. "
-                "Stop what uses that port or choose another."
-            ) from error
-        return probe.getsockname()[1]
 
 
 def _wrapped(connection: socket.socket, tls: bool) -> socket.socket:

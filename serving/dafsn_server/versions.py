@@ -26,6 +26,15 @@ class ModelConfig:
     specific: tuple[int, ...] | None = None  # these versions and no others
     labels: dict[str, int] = field(default_factory=dict)  # label -> version
 
+    def __str__(self) -> str:
+        """Return it as the log tells of it."""
+        newest = "the newest version" if self.latest == 1 else f"the newest {self.latest} versions"
+        versions = newest if self.latest else "all versions"
+        if self.specific is not None:
+            versions = f"versions {', '.join(map(str, self.specific))}"
+        labels = "".join(f", {label} is {number}" for label, number in self.labels.items())
+        return f"{self.name}: {versions} of {self.base_path}{labels}"
+
 
 Models = Mapping[str, Path] | Sequence[ModelConfig]  # name -> base path, or with policies and labels
 

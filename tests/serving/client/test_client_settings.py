@@ -103,6 +103,15 @@ def test_headers_travel_with_every_call(new):
         (lambda client: client.reload_config({"a": "/a"}, {"a": {"stable": "1"}}), "The configuration cannot be sent"),
         (lambda client: client.reload_config({"a": None}), "The configuration cannot be sent"),
         (lambda client: client.reload_config("/a"), "The configuration cannot be sent"),
+        (lambda client: client.reload_config({"a": "/a"}, versions={"a": 1}), "The configuration cannot be sent"),
+        (lambda client: client.reload_config({}), "names no model"),
+        (lambda client: client.reload_config({"a": "models/a"}), "'a', models/a, is relative"),
+        (lambda client: client.reload_config({"a": "/a"}, {"b": {"stable": 1}}), "given of 'b', but no base path.*'a'"),
+        (lambda client: client.reload_config({"a": "/a"}, versions={"b": [1]}), "given of 'b', but no base path"),
+        (
+            lambda client: client.reload_config({"a": "/a"}, {"a": {"stable": 1}}, versions={"a": [2]}),
+            "Labels of model 'a' name 1, which `versions` leaves out",
+        ),
     ],
 )
 def test_what_no_call_can_be_made_with(new, call, message):

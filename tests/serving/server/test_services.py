@@ -1,5 +1,6 @@
 """What the embedded server does in its own way; what it does as any server of the protocol is in tests/conformance."""
 
+import time
 from collections.abc import Iterator
 
 import grpc
@@ -12,6 +13,7 @@ from tensorflow_serving.apis import classification_pb2, inference_pb2, regressio
 from wire import PREDICTION, caller, status_of, stub
 
 from dafsn_client import Client, NotFound, ServerError
+from dafsn_client.errors import FailedPrecondition, InvalidInput
 from dafsn_server.examples import check_classification, check_regression, check_tasks
 from dafsn_server.refusal import Refusal
 from dafsn_server.server import Server
@@ -50,6 +52,35 @@ def test_a_new_model_may_come_with_its_labels_and_must_have_a_base_path(toy_vers
             assert [(state.version, state.state) for state in first.status()] == [(2, "END")]
             with pytest.raises(NotFound, match=r"Latest\(first\)"):
                 first.search(["x"])
+
+
+def test_labelled_versions_stay_when_a_configuration_is_sent_with_their_labels(toy_versions):
+    paths, both = {"toy": toy_versions}, {"toy": {"stable": 1, "canary": 2}}
+    with Server(paths, port=0, host="127.0.0.1") as server:
+        target = f"127.0.0.1:{server.port}"
+        with Client(target, "toy") as client, Client(target, "toy", label="stable") as stable:
+            with pytest.raises(FailedPrecondition, match=r"AVAILABLE: load it first, by `versions`"):
+                client.reload_config(paths, both)
+            _wait_for(client, {1, 2})
+            client.reload_config(paths, both)
+            time.sleep(0.3)
+            assert stable.encode_text(["abc"]).sentence_features[0, 0] == 3.0
+            assert _available(client) == {1, 2}
+            client.reload_config(paths)
+            _wait_for(client, {2})
+            with pytest.raises(InvalidInput, match="'stable'"):
+                stable.encode_text(["abc"])
+
+
+def _available(client):
+    return {state.version for state in client.status() if state.state == "AVAILABLE"}
+
+
+def _wait_for(client, versions):
+    deadline = time.monotonic() + 20
+    while _available(client) != versions:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def signature(inputs, outputs):

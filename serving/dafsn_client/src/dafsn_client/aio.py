@@ -129,10 +129,11 @@ class AsyncClient:
         base_paths: Mapping[str, str | os.PathLike[str]],
         labels: Mapping[str, Mapping[str, int]] | None = None,
         *,
+        versions: Mapping[str, Sequence[int]] | None = None,
         timeout: float | None = None,
     ) -> None:
         """See `Client.reload_config`."""
-        await self._run(self._talk.reload_config(base_paths, labels), timeout)
+        await self._run(self._talk.reload_config(base_paths, labels, versions), timeout)
 
     async def _run(
         self, steps: Steps[Result], timeout: float | None, transport: "AsyncTransport | None" = None

@@ -161,13 +161,27 @@ class Client:
         base_paths: Mapping[str, str | os.PathLike[str]],
         labels: Mapping[str, Mapping[str, int]] | None = None,
         *,
+        versions: Mapping[str, Sequence[int]] | None = None,
         timeout: float | None = None,
     ) -> None:
-        """Make the server serve these models (name -> absolute base path) and no others.
+        """Make the server serve these models and no others; it returns when newly named models are available.
 
-        `labels` maps a model's name to label -> version. Returns when newly named models are available.
+        This is the whole configuration, in place of what the server had, labels too: what is left out is unloaded. A
+        server that polls its model config file (`--model_config_file_poll_wait_seconds`) takes it back at the next
+        reading: change the file there. The server takes models and versions even where it refuses a label.
+
+        Args:
+            base_paths: of each model by its name, absolute on the server.
+            labels: of a model by its name: label -> version. A label in use moves only to a version that is AVAILABLE:
+                load it by a first call with both `versions` and the labels as they are.
+            versions: of a model by its name, those to load; without, those that its labels name, or else the newest.
+            timeout: seconds, by default the client's.
+
+        Raises:
+            InputError: a relative path, labels of a model that is not named, or of versions that would not be loaded.
+            ServerError: the server refused; the message has its reason.
         """
-        self._run(self._talk.reload_config(base_paths, labels), timeout)
+        self._run(self._talk.reload_config(base_paths, labels, versions), timeout)
 
     def _run(self, steps: Steps[Result], timeout: float | None, transport: Transport | None = None) -> Result:
         carrier = transport or self._transport

@@ -32,6 +32,11 @@ from dafsn_client.steps import Call, Pause, Result, Steps, Work
 
 Outputs = dict[str, np.ndarray]
 
+_RELOADING = (
+    "The server may have taken the models, paths and versions nevertheless: see `status()`. A label moves only to a "
+    "version that is AVAILABLE: load it first, by `versions`."
+)
+
 
 class Conversation:
     """The calls about one model.
@@ -150,10 +155,13 @@ class Conversation:
         )
 
     def reload_config(
-        self, base_paths: Mapping[str, str | os.PathLike[str]], labels: Mapping[str, Mapping[str, int]] | None
+        self,
+        base_paths: Mapping[str, str | os.PathLike[str]],
+        labels: Mapping[str, Mapping[str, int]] | None,
+        versions: Mapping[str, Sequence[int]] | None,
     ) -> Steps[None]:
-        request = requests.reload_config(base_paths, labels)
-        yield [Call("HandleReloadConfigRequest", lambda: request)]
+        request = requests.reload_config(base_paths, labels, versions)
+        yield [Call("HandleReloadConfigRequest", lambda: request, advice=_RELOADING)]
 
     def _search(self, signature: str, name: str, queries: Any) -> Steps[list[list[SearchResult]]]:
         if not queries:

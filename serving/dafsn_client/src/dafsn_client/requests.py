@@ -1,7 +1,7 @@
 """Requests about one model, as messages."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,21 +60,49 @@ class Requests:
 
 
 def reload_config(
-    base_paths: Mapping[str, str | os.PathLike[str]], labels: Mapping[str, Mapping[str, int]] | None
+    base_paths: Mapping[str, str | os.PathLike[str]],
+    labels: Mapping[str, Mapping[str, int]] | None,
+    versions: Mapping[str, Sequence[int]] | None,
 ) -> Any:
     """Return a ReloadConfigRequest for these models.
 
     Raises:
-        InputError: what no message can hold.
+        InputError: what no message can hold, or what would take a labelled version or a model away unawares.
     """
     request = protocol.ReloadConfigRequest()
     try:
+        labels, versions = dict(labels or {}), dict(versions or {})
         for name, base_path in base_paths.items():
             config = request.config.model_config_list.config.add(name=name, model_platform="tensorflow")
             config.base_path = os.fspath(base_path)
-            config.version_labels.update((labels or {}).get(name, {}))
+            config.version_labels.update(labels.get(name, {}))
+            labelled = set(labels.get(name, {}).values())
+            config.model_version_policy.specific.versions.extend(sorted(versions.get(name, labelled)))
+            if not config.model_version_policy.specific.versions:
+                config.ClearField("model_version_policy")  # the newest
+            elif outside := labelled - set(config.model_version_policy.specific.versions):
+                raise InputError(
+                    f"Labels of model '{name}' name {_listed(outside)}, which `versions` leaves out: the server would "
+                    "unload what they stand for."
+                )
+            if not (config.base_path.startswith("/") or "://" in config.base_path):
+                raise InputError(
+                    f"The base path of model '{name}', {config.base_path}, is relative: give it from / on."
+                )
     except (AttributeError, TypeError, ValueError) as error:
         raise InputError(
-            f"The configuration cannot be sent: {error}. It maps names to paths, and names to labels to versions."
+            f"The configuration cannot be sent: {error}. It maps names to paths, names to labels to versions, and "
+            "names to versions."
         ) from error
+    if not base_paths:
+        raise InputError("The configuration names no model, which no server takes. It maps names to paths.")
+    if strangers := (labels.keys() | versions.keys()) - base_paths.keys():
+        raise InputError(
+            f"Labels or versions are given of {_listed(map(repr, strangers))}, but no base path. "
+            f"There is one of {_listed(map(repr, base_paths))}."
+        )
     return request
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(map(str, sorted(names)))
