@@ -85,12 +85,13 @@ def test_a_collection_of_ones_own_over_grpc(environment, jsonl_source, picture, 
     added = {
         "train": [word for size in SMALL for word in ("--set", size)],
         "serve": ["--port", str(port), "--engine", "embedded"],
-        "query": ["--target", f"127.0.0.1:{port}"],
+        **{name: ["--target", f"127.0.0.1:{port}"] for name in ("wait", "query")},
     }
     options = {"cwd": tmp_path, "env": environment}
     said = {}
     with contextlib.ExitStack() as ends:
-        for line in block("sh", "dafsn prepare jsonl").splitlines():
+        lines = (block("sh", "dafsn prepare jsonl") + block("sh", "dafsn-client wait")).splitlines()
+        for line in lines:
             program, name, *arguments = shlex.split(line)
             command = [program, name, *arguments, *added.get(name, [])]
             if name == "serve":
@@ -105,7 +106,7 @@ def test_a_collection_of_ones_own_over_grpc(environment, jsonl_source, picture, 
         (tmp_path / "photographs").mkdir()
         picture(8).save(tmp_path / "photographs" / "new.jpg")
         (tmp_path / "questions.jsonl").write_text('{"text": "a picture"}\n')
-        for line in block("sh", "dafsn-client").splitlines():
+        for line in block("sh", "dafsn-client encode").splitlines():
             command = [*shlex.split(line, comments=True), "--target", f"127.0.0.1:{port}", "--model", "mine"]
             run(command, **options)
         for name in ("answers.jsonl", "features.jsonl"):

@@ -1,6 +1,8 @@
 """The command `dafsn`: one module a command; a user's error is one message and exit code 1."""
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,13 +23,27 @@ from dafsn_tf.cli.tune import tune
 from dafsn_tf.errors import DafsnError
 
 app = typer.Typer(
-    help="Search pictures with words and words with pictures.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (prepare, train, evaluate, report, compare, ablate, tune, export, serve, query, explain, demo):
     app.command(cls={query: PassedOn, compare: Lists, ablate: Lists, tune: Lists}.get(command))(command)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dafsn {metadata.version('dafsn-tf')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Tell the version and end.", callback=_tell_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Search pictures with words and words with pictures."""
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ def check_projection(projection: str) -> None:
     if projection not in PROJECTIONS:
         raise ConfigError(f"There is no projection '{projection}'. There are: {', '.join(PROJECTIONS)}.")
     if projection == "umap" and importlib.util.find_spec("umap") is None:
-        raise ConfigError('UMAP is not installed. Install it with: pip install "dafsn-tf[umap]", or take tsne.')
+        raise ConfigError("UMAP is not installed. Install it with: pip install umap-learn, or take tsne.")
 
 
 def embedding_section(measured: Sequence[Measured], canvas: Canvas, projection: str, seed: int = 0) -> str:

@@ -3,6 +3,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ def test_help_needs_no_tensorflow():
     script = "import sys; from dafsn_tf.cli import main; print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert finished.stdout.split() == ["False", "False"]
+    assert dafsn("--version").stdout == f"dafsn {version('dafsn-tf')}\n"
     commands = dafsn("--help").stdout
     for name in ("prepare", "train", "evaluate", "export", "serve", "query", "demo"):
         assert name in commands

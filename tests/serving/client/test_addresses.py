@@ -63,6 +63,8 @@ def test_ipv6_alone(new):
         ([8500], "The address 8500 is none"),
         (["a b:x", "c:2"], "'a b:x' is not of the form host:port"),
         ("127.0.0.1:99999", r"'127\.0\.0\.1:99999' has no port below 65536"),
+        ("127.0.0.1", r"'127\.0\.0\.1' is not of the form host:port"),
+        ("http://127.0.0.1:8500", r"is not of the form host:port, .*no 'http://' stands before it"),
         (["127.0.0.1:65536", "c:2"], "has no port below 65536"),
         (["dns:///localhost:1", "c:2"], "'dns:///localhost:1' is not of the form host:port"),
         (["127.0.0.1:1", "no-such-host.invalid:1"], "'no-such-host.invalid:1' cannot be resolved"),

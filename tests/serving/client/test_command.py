@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -12,6 +13,7 @@ from dafsn_client import Client
 from dafsn_client.command import options
 from dafsn_client.command.asking import Answer
 from dafsn_client.command.main import main
+from dafsn_client.command.output import AnswerFile
 from dafsn_client.command.questions import Question
 from dafsn_client.command.rendering import json_line, text_lines
 from dafsn_client.results import SearchResult
@@ -157,14 +159,42 @@ def test_an_interrupted_file_is_gone_on_with(ask, tmp_path):
     out.unlink()
     kept = whole.splitlines(keepends=True)[:70]
     part.write_bytes(b"".join([*kept, b'{"id": 70, "te']))
+    of = tmp_path / "answers.jsonl.part.json"
+    asked = {"command": "query", "model": "dafsn", "version": None, "label": None, "top": None}
+    of.write_text(json.dumps(asked | {"max_image_side": None}))
     assert ask("query", "--input", questions, "--out", out)[2] == f"100 answers in {out}\n"
     assert out.read_bytes() == whole
     assert not part.exists()
+    assert not of.exists()
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (["encode"], "command query, now encode"),
+        (["query", "--top", "1"], "top None, now 1"),
+        (["query", "--model", "b"], "model dafsn, now b"),
+    ],
+)
+def test_another_command_does_not_go_on_with_a_file(ask, tmp_path, monkeypatch, other, told):
+    out, part = tmp_path / "answers.jsonl", tmp_path / "answers.jsonl.part"
+    with monkeypatch.context() as patch:
+        patch.setattr(AnswerFile, "finish", lambda file: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert ask("query", "a", "--out", out)[0] == 130
+    begun = part.read_bytes()
+    code, _, messages = ask(*other, "a", "--out", out)
+    assert code == 1
+    assert f"holds answers of another command ({told})" in messages
+    assert part.read_bytes() == begun
+    assert ask("query", "a", "--out", out)[0] == 0
 
 
 @pytest.mark.parametrize("line", [b'{"id": 1, "text": "b"}\n', b"garbage\n"])
-def test_a_file_of_other_answers_is_left_alone(ask, tmp_path, line):
+def test_a_file_of_other_answers_is_left_alone(ask, tmp_path, monkeypatch, line):
     part = tmp_path / "answers.jsonl.part"
+    with monkeypatch.context() as patch:
+        patch.setattr(AnswerFile, "finish", lambda file: (_ for _ in ()).throw(KeyboardInterrupt))
+        ask("query", "a", "--out", tmp_path / "answers.jsonl")
     part.write_bytes(line)
     code, _, messages = ask("query", "a", "--out", tmp_path / "answers.jsonl")
     assert code == 1
@@ -257,6 +287,12 @@ def test_the_status_of_several_addresses(ask, capsys, target):
     assert (lost["address"], set(lost)) == ("127.0.0.1:1", {"address", "error"})
     code, output, _ = ask("status", "--target", target.replace("127.0.0.1", "localhost"))
     assert (code, output.count("AVAILABLE")) == (0, 2)
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit, match=r"^0$"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"dafsn-client {version('dafsn-client')}\n"
 
 
 def test_help_names_every_command(capsys):

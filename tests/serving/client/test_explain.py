@@ -70,5 +70,5 @@ def test_without_matplotlib_the_extra_is_named(ask, photograph, tmp_path, monkey
     monkeypatch.delattr(sys.modules["dafsn_client"], "drawing", raising=False)
     code, _, messages = ask("explain", "--text", "a", "--image", photograph, "--out", tmp_path / "a.png")
     assert code == 1
-    assert "pip install 'dafsn-client[drawing]', or leave --out away" in messages
+    assert "pip install matplotlib pillow, or leave --out away" in messages
     assert ask("explain", "--text", "red star", "--image", photograph)[0] == 0

@@ -174,5 +174,5 @@ def test_what_is_no_image(images, message):
 
 def test_without_pillow_there_is_a_word_on_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    with pytest.raises(InputError, match=r"pip install 'dafsn-client\[images\]'"):
+    with pytest.raises(InputError, match="pip install pillow"):
         read_images([b"x"], 50)

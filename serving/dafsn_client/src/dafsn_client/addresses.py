@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dafsn_client.errors import InputError
 
 _PORTS = 65536
+_SCHEMES = ("dns:", "ipv4:", "ipv6:", "passthrough:", "unix:", "unix-abstract:", "vsock:", "xds:")  # gRPC's own
 
 
 def checked(target: str | Sequence[str]) -> tuple[str, ...]:
@@ -27,7 +28,17 @@ def checked(target: str | Sequence[str]) -> tuple[str, ...]:
         port = address.rpartition(":")[2]
         if port.isdecimal() and int(port) >= _PORTS:  # gRPC would call another port
             raise InputError(f"The address '{address}' has no port below {_PORTS}.")
+        if not (address.startswith(_SCHEMES) or _is_host_and_port(address)):  # gRPC would call port 443
+            raise InputError(
+                f"The address '{address}' is not of the form host:port, such as '127.0.0.1:8500'; "
+                "the port is the server's for gRPC, and no 'http://' stands before it."
+            )
     return targets
+
+
+def _is_host_and_port(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    return bool(host) and "/" not in host and port.isdecimal()
 
 
 def others(targets: Sequence[str]) -> int:
@@ -58,9 +69,9 @@ def joined(targets: Sequence[str]) -> str:
 
 def _looked_up(target: str) -> list[tuple[str, int]]:
     """Return every host and port that an address stands for."""
-    host, colon, port = target.rpartition(":")
-    if not (colon and host and "/" not in host and port.isdecimal()):
+    if not _is_host_and_port(target):
         raise InputError(f"The address '{target}' is not of the form host:port; a list takes no other.")
+    host, _, port = target.rpartition(":")
     try:
         infos = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:

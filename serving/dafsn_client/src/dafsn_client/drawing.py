@@ -1,4 +1,4 @@
-"""Pictures of where words looked; needs matplotlib and Pillow (`pip install 'dafsn-client[drawing]'`)."""
+"""Pictures of where words looked; needs matplotlib and Pillow, the extra `drawing`."""
 
 import contextlib
 import math

@@ -76,7 +76,7 @@ def _pillow(purpose: str) -> Any:
     try:
         from PIL import Image as Pillow
     except ImportError as error:
-        raise InputError(f"{purpose} needs Pillow: pip install 'dafsn-client[images]'.") from error
+        raise InputError(f"{purpose} needs Pillow: pip install pillow.") from error
     return Pillow
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from typing import Any
 
 from dafsn_client.attention import word_attention
@@ -63,11 +64,14 @@ def parse(arguments: Sequence[str], program: str = "dafsn-client") -> tuple[Call
     """Return the command that a command line names, and its options.
 
     Raises:
-        SystemExit: with 0 after `--help`; with 2, arguments that are none.
+        SystemExit: with 0 after `--help` and `--version`; with 2, arguments that are none.
     """
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     if name in ("-h", "--help"):
         print(_overview(program))
+        raise SystemExit(0)
+    if name == "--version":
+        print(f"{program} {version('dafsn-client')}")
         raise SystemExit(0)
     if name not in _COMMANDS:
         print(f"{_overview(program)}\n\nerror: there is no command '{name}'", file=sys.stderr)
@@ -81,7 +85,7 @@ def parse(arguments: Sequence[str], program: str = "dafsn-client") -> tuple[Call
 
 def query(client: Client, options: argparse.Namespace) -> int:
     """Search pictures with texts, texts with pictures, or compare a text with a picture word by word."""
-    return _answer(asking.search, client, options)
+    return _answer("query", asking.search, client, options)
 
 
 def explain(client: Client, options: argparse.Namespace) -> int:
@@ -110,14 +114,14 @@ def _drawing() -> Any:
         from dafsn_client import drawing
     except ImportError as error:
         raise InputError(
-            "Drawing needs matplotlib: pip install 'dafsn-client[drawing]', or leave --out away."
+            "Drawing needs matplotlib and Pillow: pip install matplotlib pillow, or leave --out away."
         ) from error
     return drawing
 
 
 def encode(client: Client, options: argparse.Namespace) -> int:
     """Print the features of texts or pictures in the space they share."""
-    return _answer(asking.encode, client, options)
+    return _answer("encode", asking.encode, client, options)
 
 
 def status(client: Client, options: argparse.Namespace) -> int:
@@ -154,9 +158,11 @@ def wait(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
-def _answer(ask: Callable[..., Iterator[list[Answer]]], client: Client, options: argparse.Namespace) -> int:
+def _answer(name: str, ask: Callable[..., Iterator[list[Answer]]], client: Client, options: argparse.Namespace) -> int:
     questions = _questions(options)
-    file = AnswerFile(options.out) if options.out else None
+    deciding = ("model", "version", "label", "top", "max_image_side")
+    asked = {"command": name, **{option: getattr(options, option) for option in deciding}}
+    file = AnswerFile(options.out, asked) if options.out else None
     done = failed = 0
     try:
         if file:
@@ -214,7 +220,15 @@ def _questions(options: argparse.Namespace) -> Questions:
 
 def _overview(program: str) -> str:
     lines = [f"  {name:<10}{command.__doc__}" for name, (_, command) in _COMMANDS.items()]
-    return "\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"{program} COMMAND --help tells more."])
+    return "\n".join(
+        [
+            f"usage: {program} COMMAND ...",
+            "",
+            *lines,
+            "",
+            f"{program} COMMAND --help tells more, {program} --version which this is.",
+        ]
+    )
 
 
 _Options = Callable[[argparse.ArgumentParser], None]

@@ -2,8 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from dafsn_client.command.questions import Question
 from dafsn_client.errors import InputError
@@ -12,21 +13,32 @@ from dafsn_client.errors import InputError
 class AnswerFile:
     """Lines on their way into a file; until the last they stand in a `.part` beside it.
 
+    Which command they answer stands in a `.part.json`, so that another one does not go on with them.
+
+    Args:
+        path: the file.
+        command: what else than the questions decides about the answers, as JSON can hold it.
+
     Attributes:
         path: the file.
         part: where the lines are until then.
         found: how many answers an interrupted command had left.
 
     Raises:
-        InputError: the file exists, or its place cannot be written.
+        InputError: the file exists, its place cannot be written, or what was begun there is another command's.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, command: Mapping[str, Any]) -> None:
         self.path = path
         self.part = path.with_name(path.name + ".part")
+        self._of = path.with_name(path.name + ".part.json")
         if path.exists():
             raise InputError(f"{path} exists. Remove it, or write the answers elsewhere.")
         try:
+            if self.part.exists() and self.part.stat().st_size:
+                self._check_command(command)
+            else:
+                self._of.write_text(json.dumps(command), encoding="utf-8")
             self._file = self.part.open("a+b")
         except OSError as error:
             raise InputError(f"The answers cannot be written to {self.part}: {error.strerror}.") from error
@@ -36,6 +48,20 @@ class AnswerFile:
         self._file.seek(0, os.SEEK_END)
         self._kept = kept
         self.found = len(kept)
+
+    def _check_command(self, command: Mapping[str, Any]) -> None:
+        try:
+            begun = json.loads(self._of.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            begun = None
+        if begun != json.loads(json.dumps(command)):
+            others = begun if isinstance(begun, dict) else {}
+            differing = [name for name, value in command.items() if others.get(name) != value]
+            found = ", ".join(f"{name} {others.get(name)}, now {command[name]}" for name in differing)
+            raise InputError(
+                f"{self.part} holds answers of another command ({found or 'unknown'}). "
+                "Remove that file, or write the answers elsewhere."
+            )
 
     def skip(self, questions: Iterator[Question]) -> None:
         """Pass by the questions that are answered.
@@ -60,6 +86,7 @@ class AnswerFile:
         """Give the file its name."""
         self.close()
         self.part.replace(self.path)
+        self._of.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close it, finished or not."""
