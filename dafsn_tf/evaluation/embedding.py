@@ -124,20 +124,18 @@ class Embedder:
             self.text_preprocessor(tf.constant(texts[start : start + BATCH])) for start in range(0, len(texts), BATCH)
         ]
         word_ids = trim_padding(tf.concat([part["word_ids"] for part in parts], axis=0))
-        offsets = tf.concat([part["word_offsets"] for part in parts], axis=0)[:, : word_ids.shape[1]]
-        encoded = []
+        offsets = tf.concat([part["word_offsets"] for part in parts], axis=0)[:, : word_ids.shape[1]].numpy()
+        length, width = offsets.shape[1], self.model.config.model.dim if words else 0
+        sentences = np.empty((len(texts), self.model.feature_dim), np.float32)
+        features, mask = np.empty((len(texts), length, width), np.float32), np.empty((len(texts), length), bool)
         for start in range(0, len(texts), BATCH):
-            encoded.append(self._encode_texts(word_ids[start : start + BATCH]))
-            if not words:
-                encoded[-1]["word_features"] = encoded[-1]["word_features"][..., :0]
+            encoded, rows = self._encode_texts(word_ids[start : start + BATCH]), slice(start, start + BATCH)
+            sentences[rows] = encoded["sentence_features"].numpy()
+            features[rows] = encoded["word_features"][..., :width].numpy()
+            mask[rows] = encoded["word_mask"].numpy()
             if progress:
                 progress(min(start + BATCH, len(texts)), len(texts))
-        return {
-            "sentences": _joined(encoded, "sentence_features"),
-            "words": _joined(encoded, "word_features"),
-            "word_mask": _joined(encoded, "word_mask"),
-            "word_offsets": offsets.numpy(),
-        }
+        return {"sentences": sentences, "words": features, "word_mask": mask, "word_offsets": offsets}
 
     def _embed_images(
         self, records: RecordSplit, inputs: ImageInputs, half_regions: bool, progress: Progress | None
@@ -230,8 +228,3 @@ def join_splits(parts: Sequence[Embeddings]) -> Embeddings:
             documents=parts[0].collection.documents,
         ),
     )
-
-
-def _joined(parts: list[dict[str, Any]], name: str) -> np.ndarray:
-    arrays = [part[name].numpy() for part in parts]
-    return np.concatenate([array if array.dtype == bool else array.astype("float32", copy=False) for array in arrays])
