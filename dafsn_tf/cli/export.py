@@ -45,7 +45,5 @@ def export(
     from dafsn_tf.export import ExportOptions, export_run
     from dafsn_tf.runs import load_run
 
-    options = ExportOptions(
-        only.value if only else None, float16, max_pixels, top_k, candidates, split=split, license=license
-    )
+    options = ExportOptions(only.value if only else None, float16, max_pixels, top_k, split, license, candidates)
     typer.echo(f"version written to {export_run(load_run(run, weights), to, data=data, options=options, write=say)}")

@@ -23,10 +23,10 @@ class ExportOptions:
             some milliseconds for Inception-v3 and halves the version on disk and in memory.
         max_pixels: width times height above which a picture is answered with a status instead of being decoded.
         top_k: answers to a query.
-        candidates: of a query, the nearest by the sentence score, which the fused score ranks again; as many as the
-            collection has rank all by it. More take more time a query.
         split: of the collection that is indexed along: "all" of it, or one split's name.
         license: of the exported model, for its card.
+        candidates: of a query, the nearest by the sentence score, which the fused score ranks again; as many as the
+            collection has rank all by it. More take more time a query.
 
     Raises:
         ExportError: a number below 1; a split that no collection has.
@@ -36,9 +36,9 @@ class ExportOptions:
     float16: bool = False
     max_pixels: int = MAX_PIXELS
     top_k: int = 10
-    candidates: int = CANDIDATES
     split: str = ALL_SPLITS
     license: str = ""
+    candidates: int = CANDIDATES
 
     def __post_init__(self) -> None:
         for name in ("max_pixels", "top_k", "candidates"):

@@ -11,14 +11,13 @@ def free_port(host: str, port: int) -> int:
     Raises:
         ServingError: it is taken, or the host is none of this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServingError(
-                f"The server cannot listen at {host}:{port}: {error.strerror}. "
-                "Stop what uses that port or choose another."
-            ) from error
-        return probe.getsockname()[1]
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            return probe.getsockname()[1]
+    except OSError as error:
+        raise ServingError(
+            f"The server cannot listen at {host}:{port}: {error.strerror}. Stop what uses that port or choose another."
+        ) from error

@@ -72,7 +72,7 @@ def test_a_port_in_use_is_told_before_anything_is_loaded(toy_versions, option):
 def test_the_folder_of_a_version_is_told_from_its_parent(toy_versions):
     ended = run("--model", f"dafsn={toy_versions / '1'}")
     assert ended.returncode == 1
-    assert f"is a version itself: serve {toy_versions}, and" in ended.stderr
+    assert f"is a version itself: serve {toy_versions}, whose newest version" in ended.stderr
 
 
 def test_the_log_tells_of_configurations_that_came_and_were_refused(toy_versions, caplog):

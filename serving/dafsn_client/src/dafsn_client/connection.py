@@ -126,4 +126,4 @@ class Connection:
 
     def translated(self, call: Call, error: Any) -> errors.ServerError:
         """Return the typed error of a failed call."""
-        return errors.server_error(error.code(), error.details() or "", self.context(call), call.advice)
+        return errors.server_error(error.code(), error.details() or "", self.context(call))

@@ -32,11 +32,6 @@ from dafsn_client.steps import Call, Pause, Result, Steps, Work
 
 Outputs = dict[str, np.ndarray]
 
-_RELOADING = (
-    "The server may have taken the models, paths and versions nevertheless: see `status()`. A label moves only to a "
-    "version that is AVAILABLE: load it first, by `versions`."
-)
-
 
 class Conversation:
     """The calls about one model.
@@ -161,7 +156,7 @@ class Conversation:
         versions: Mapping[str, Sequence[int]] | None,
     ) -> Steps[None]:
         request = requests.reload_config(base_paths, labels, versions)
-        yield [Call("HandleReloadConfigRequest", lambda: request, advice=_RELOADING)]
+        yield [Call("HandleReloadConfigRequest", lambda: request)]
 
     def _search(self, signature: str, name: str, queries: Any) -> Steps[list[list[SearchResult]]]:
         if not queries:

@@ -151,6 +151,12 @@ _BY_TEXT: list[tuple[grpc.StatusCode, re.Pattern[str], str]] = [
         "The server gives no version the label '{0}'. Labels stand in its model config (`version_labels`) and no call "
         "lists them; `status()` lists versions.",
     ),
+    (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        re.compile(r"Request to assign label"),
+        "A label moves only to a version that is AVAILABLE: load it first, by `versions`. The server has taken models, "
+        "paths and versions nevertheless: see `status()`.",
+    ),
     (grpc.StatusCode.UNAVAILABLE, re.compile(r"batch scheduling queue .* is full"), _OVERLOADED),
     (grpc.StatusCode.RESOURCE_EXHAUSTED, re.compile(r"waiting in batching queue"), _OVERLOADED),
 ]

@@ -18,7 +18,6 @@ class Call:
     context: str = ""  # which part of a batch, for messages
     seconds: float | None = None  # at most; None leaves it to the deadline of all
     is_pinned: bool = False  # to a version that one of several servers may lack: it is passed by
-    advice: str = ""  # what to do where it fails; by default what its code suggests
     returned: tuple[type[ServerError], ...] = ()  # errors that are given back in place of an answer, not raised
 
 

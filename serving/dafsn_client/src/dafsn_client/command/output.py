@@ -55,11 +55,12 @@ class AnswerFile:
         except (OSError, ValueError):
             begun = None
         if begun != json.loads(json.dumps(command)):
-            others = begun if isinstance(begun, dict) else {}
-            differing = [name for name, value in command.items() if others.get(name) != value]
-            found = ", ".join(f"{name} {others.get(name)}, now {command[name]}" for name in differing)
+            found = "which one is not known"
+            if isinstance(begun, dict):
+                differing = [name for name, value in command.items() if begun.get(name) != value]
+                found = ", ".join(f"{name} {begun.get(name)}, now {command[name]}" for name in differing)
             raise InputError(
-                f"{self.part} holds answers of another command ({found or 'unknown'}). "
+                f"{self.part} holds answers of another command ({found}). "
                 "Remove that file, or write the answers elsewhere."
             )
 
