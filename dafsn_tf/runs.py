@@ -115,10 +115,8 @@ def find_run(path: str | Path) -> Path:
     info = read_run_info(path)
     is_run = (path / "best.keras").is_file() and (path / "fusion.json").is_file()
     if not is_run and not (path / HEADS).is_file():
-        if "result" in info:  # training has ended, so that nothing is left to go on with
-            raise RunError(
-                f"{path} is a model without its weights, {HEADS} (of a run: best.keras): fetch the whole folder again."
-            )
+        if "environment" not in info:  # that of training, which a model that was passed on does not name
+            raise RunError(f"{path} is a model without its weights, {HEADS}: fetch the whole folder again.")
         raise RunError(
             f"{path} holds an unfinished run. Go on with: {resuming(path, info['data'])} --seed {info['seed']}"
         )

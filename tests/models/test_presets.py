@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import keras
@@ -9,6 +10,7 @@ from test_dafsn import batch, tiny_model
 from dafsn_tf.errors import RunError, WeightsError
 from dafsn_tf.models import DAFSN
 from dafsn_tf.models.presets import Assets, load_heads, with_backbone
+from dafsn_tf.pretrained import shipped_models
 from dafsn_tf.runs import load_run
 
 WORDS = tuple(f"word{number}" for number in range(16))  # 20 ids: padding, three out-of-vocabulary ones
@@ -94,10 +96,11 @@ def test_a_discriminator_is_passed_on_where_it_took_part(tmp_path, weight):
 
 
 def test_a_model_without_its_weights_is_no_unfinished_run(tmp_path):
-    _, folder = saved(tmp_path)
-    (folder / "heads.npz").unlink()
-    with pytest.raises(RunError, match=r"without its weights, heads\.npz .*: fetch the whole folder"):
-        load_run(folder)
+    shutil.copytree(shipped_models()["shapes"], tmp_path / "shapes")  # of a run, whose data it names
+    for folder in (saved(tmp_path)[1], tmp_path / "shapes"):
+        (folder / "heads.npz").unlink()
+        with pytest.raises(RunError, match=r"without its weights, heads\.npz: fetch the whole folder"):
+            load_run(folder)
 
 
 def test_heads_of_another_configuration_are_refused(tmp_path):
