@@ -135,7 +135,8 @@ def test_photographs_at_once(environment, shared_data, tmp_path):
 
 def test_in_python(few_scenes, tmp_path, monkeypatch, picture, capsys):
     complete = configurations.load_config
-    monkeypatch.setattr(configurations, "load_config", lambda name: complete(name, SMALL_SHAPES))
+    sizes = {"shapes": SMALL_SHAPES}
+    monkeypatch.setattr(configurations, "load_config", lambda name: complete(name, sizes.get(name, ())))
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(block("python", "evaluate_run("), names)
