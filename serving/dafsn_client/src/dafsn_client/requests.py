@@ -77,10 +77,10 @@ def reload_config(
             config.base_path = os.fspath(base_path)
             config.version_labels.update(labels.get(name, {}))
             labelled = set(labels.get(name, {}).values())
-            config.model_version_policy.specific.versions.extend(sorted(versions.get(name, labelled)))
-            if not config.model_version_policy.specific.versions:
-                config.ClearField("model_version_policy")  # the newest
-            elif outside := labelled - set(config.model_version_policy.specific.versions):
+            loaded = sorted(versions.get(name, labelled))
+            if loaded:  # else the newest, as the server does by itself
+                config.model_version_policy.specific.versions.extend(loaded)
+            if outside := labelled - set(loaded):
                 raise InputError(
                     f"Labels of model '{name}' name {_listed(outside)}, which `versions` leaves out: the server would "
                     "unload what they stand for."
